@@ -1,0 +1,19 @@
+// Package objectkey says where things lie in the object store and what the files
+// that Lethe itself writes there look like. Operator, stager, portal and
+// command-line tool all take keys and formats from here, so there is one answer.
+//
+// Layout, with <ns> a namespace and <uid> the UID of the object that owns the data:
+//
+//	datasets bucket    <ns>/<uid>/data/<path>       the files of a dataset
+//	                   <ns>/<uid>/manifest.jsonl    what they must be
+//	artifacts bucket   <ns>/<uid>/data/<path>       the files of a run
+//	                   <ns>/<uid>/manifest.jsonl    what they must be; written last
+//	receipts bucket    <ns>/<uid>.json              what was erased
+//
+// The UID in the prefix is what makes an erase safe: an object that was made again
+// under an old name has another UID, so it can never share a place with the data
+// of its predecessor.
+//
+// Only the standard library is imported, and nothing here does any I/O but on
+// the readers and writers that it is given.
+package objectkey

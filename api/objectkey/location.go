@@ -1,0 +1,69 @@
+package objectkey
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxPathLength bounds the path of one file, in bytes. S3 allows 1,024 bytes for
+// a whole key; the rest is left for the prefix.
+const MaxPathLength = 768
+
+const (
+	dataFolder   = "data/"
+	manifestName = "manifest.jsonl"
+)
+
+// ErrBadPath is wrapped by every error of ValidatePath.
+var ErrBadPath = errors.New("path is not allowed")
+
+// OwnerPrefix is the prefix under which all data of the object with this UID
+// lies, with a slash at its end.
+func OwnerPrefix(namespace, uid string) string { return namespace + "/" + uid + "/" }
+
+// Data is the key of the file with this path under an owner's prefix. The path
+// must have passed ValidatePath.
+func Data(prefix, path string) string { return prefix + dataFolder + path }
+
+// DataPrefix starts the keys of all files under an owner's prefix.
+func DataPrefix(prefix string) string { return prefix + dataFolder }
+
+// Path takes the path of a file out of its key. It reports false for keys that
+// are not a file of that prefix.
+func Path(prefix, key string) (string, bool) {
+	p, ok := strings.CutPrefix(key, DataPrefix(prefix))
+	return p, ok && p != ""
+}
+
+// Manifest is the key of the manifest under an owner's prefix.
+func Manifest(prefix string) string { return prefix + manifestName }
+
+// Receipt is the key of the receipt for the erase of the object with this UID.
+func Receipt(namespace, uid string) string { return namespace + "/" + uid + ".json" }
+
+// ValidatePath says whether a path may name a file of a dataset or an artifact:
+// relative, slash-separated, clean (no ".", "..", doubled or trailing slash),
+// valid UTF-8 without control characters, at most MaxPathLength bytes. A path
+// that passes can be joined to a folder and never leaves it. The error wraps
+// ErrBadPath and does not repeat the path, which may be personal data.
+func ValidatePath(p string) error {
+	switch {
+	case p == "":
+		return fmt.Errorf("%w: it is empty", ErrBadPath)
+	case len(p) > MaxPathLength:
+		return fmt.Errorf("%w: it is longer than %d bytes", ErrBadPath, MaxPathLength)
+	case !utf8.ValidString(p):
+		return fmt.Errorf("%w: it is not valid UTF-8", ErrBadPath)
+	case strings.ContainsFunc(p, unicode.IsControl):
+		return fmt.Errorf("%w: it contains a control character", ErrBadPath)
+	case strings.Contains(p, `\`):
+		return fmt.Errorf("%w: it contains a backslash", ErrBadPath)
+	case path.IsAbs(p) || path.Clean(p) != p || p == "." || p == ".." || strings.HasPrefix(p, "../"):
+		return fmt.Errorf("%w: it is not a clean relative path", ErrBadPath)
+	}
+	return nil
+}

@@ -1,0 +1,132 @@
+package v1alpha1
+
+// Condition types of a TrainingRun. Positive polarity means that True is the
+// good or expected value.
+const (
+	// ConditionDatasetBound (positive, trainingrun controller): the run is bound
+	// to one sealed dataset. False while it waits for the dataset.
+	ConditionDatasetBound = "DatasetBound"
+	// ConditionRunning (positive, trainingrun controller): the trainer runs.
+	// False before, with the reason for which it has to wait, and after.
+	ConditionRunning = "Running"
+	// ConditionArtifactsPublished (positive, trainingrun controller): the
+	// artifacts and their manifest are in the store.
+	ConditionArtifactsPublished = "ArtifactsPublished"
+	// ConditionComplete (positive, trainingrun controller): the run succeeded. Final.
+	ConditionComplete = "Complete"
+	// ConditionFailed (negative, trainingrun controller): the run failed. Final.
+	ConditionFailed = "Failed"
+)
+
+// Condition types of a DatasetRetention.
+const (
+	// ConditionReady (positive, datasetretention controller): sealed, checked, and
+	// not being erased: a run may start on it.
+	ConditionReady = "Ready"
+	// ConditionInUse (neutral, datasetretention controller): a run that has not
+	// ended refers to the dataset. Its last transition to False starts the
+	// afterTraining window.
+	ConditionInUse = "InUse"
+	// ConditionErasing (neutral, datasetretention controller): the dataset is
+	// deleted; no run may start on it any more.
+	ConditionErasing = "Erasing"
+	// ConditionErasureBlocked (negative, datasetretention controller): the erase
+	// can not go on at the moment; the reason says why. It is tried again.
+	ConditionErasureBlocked = "ErasureBlocked"
+)
+
+// Reasons of a run that waits.
+const (
+	// ReasonDatasetNotFound: no DatasetRetention of that name is in the namespace.
+	ReasonDatasetNotFound = "DatasetNotFound"
+	// ReasonDatasetNotSealed: the upload is not finished.
+	ReasonDatasetNotSealed = "DatasetNotSealed"
+	// ReasonDatasetNotReady: sealed, but not checked yet, or not usable.
+	ReasonDatasetNotReady = "DatasetNotReady"
+	// ReasonPodStarting: the Pod is being scheduled, its image is pulled and its
+	// dataset staged, all as usual.
+	ReasonPodStarting = "PodStarting"
+	// ReasonUnschedulable: no node has room for the Pod.
+	ReasonUnschedulable = "Unschedulable"
+	// ReasonImagePull: the trainer's image can not be pulled.
+	ReasonImagePull = "ImagePull"
+	// ReasonPodRejected: the API server refuses the Job's Pods (quota, policy).
+	ReasonPodRejected = "PodRejected"
+	// ReasonJobNotOwned: a Job of the run's name exists and is not the run's.
+	ReasonJobNotOwned = "JobNotOwned"
+)
+
+// Reasons of a run on its way.
+const (
+	// ReasonBound: the run is bound to its dataset.
+	ReasonBound = "Bound"
+	// ReasonTraining: the trainer runs.
+	ReasonTraining = "Training"
+	// ReasonUploading: the artifacts are being uploaded.
+	ReasonUploading = "Uploading"
+	// ReasonPublished: the artifacts are in the store.
+	ReasonPublished = "Published"
+	// ReasonTrained: the trainer ended with exit code 0.
+	ReasonTrained = "Trained"
+)
+
+// Reasons for which a run fails.
+const (
+	// ReasonDatasetErasing: the dataset is being erased, or was replaced.
+	ReasonDatasetErasing = "DatasetErasing"
+	// ReasonDatasetInvalid: the dataset is sealed with an unusable manifest.
+	ReasonDatasetInvalid = "DatasetInvalid"
+	// ReasonDatasetCorrupt: what was downloaded differs from the manifest.
+	ReasonDatasetCorrupt = "DatasetCorrupt"
+	// ReasonStageInFailed: the dataset could not be staged for another reason.
+	ReasonStageInFailed = "StageInFailed"
+	// ReasonStoreDenied: the store or the broker refused the stager.
+	ReasonStoreDenied = "StoreDenied"
+	// ReasonDiskFull: the node's volume had no room for the data.
+	ReasonDiskFull = "DiskFull"
+	// ReasonOOMKilled: the trainer used more memory than its limit.
+	ReasonOOMKilled = "OOMKilled"
+	// ReasonNonZeroExit: the trainer ended with another exit code than 0.
+	ReasonNonZeroExit = "NonZeroExit"
+	// ReasonUploadFailed: the trainer ended well, but its artifacts did not
+	// reach the store.
+	ReasonUploadFailed = "UploadFailed"
+	// ReasonPodLost: the Pod disappeared before it ended.
+	ReasonPodLost = "PodLost"
+	// ReasonJobLost: the Job was deleted behind the run's back.
+	ReasonJobLost = "JobLost"
+)
+
+// Reasons of a dataset.
+const (
+	// ReasonUploadOpen: waits for its upload to be finished and sealed.
+	ReasonUploadOpen = "UploadOpen"
+	// ReasonCheckingManifest: sealed a moment ago; the manifest is being read.
+	ReasonCheckingManifest = "CheckingManifest"
+	// ReasonVerified: sealed, and the store holds what the manifest lists.
+	ReasonVerified = "Verified"
+	// ReasonManifestMissing: sealed without a manifest.
+	ReasonManifestMissing = "ManifestMissing"
+	// ReasonManifestMalformed: the manifest can not be read.
+	ReasonManifestMalformed = "ManifestMalformed"
+	// ReasonEmpty: the manifest lists no object.
+	ReasonEmpty = "Empty"
+	// ReasonIncomplete: the store lacks objects of the manifest, or their sizes differ.
+	ReasonIncomplete = "Incomplete"
+	// ReasonStoreUnavailable: the store does not answer. It is tried again.
+	ReasonStoreUnavailable = "StoreUnavailable"
+	// ReasonRunsActive: runs that have not ended refer to the dataset.
+	ReasonRunsActive = "RunsActive"
+	// ReasonNoActiveRuns: no run uses the dataset.
+	ReasonNoActiveRuns = "NoActiveRuns"
+	// ReasonErased: the dataset is being erased or was erased.
+	ReasonErased = "Erased"
+	// ReasonDeleted: the dataset was deleted by its owner or by its expiry.
+	ReasonDeleted = "Deleted"
+	// ReasonProceeding: nothing holds the erase up.
+	ReasonProceeding = "Proceeding"
+	// ReasonEraseRefused: a guard refused to erase the place in the store.
+	ReasonEraseRefused = "EraseRefused"
+	// ReasonEraseIncomplete: the store still holds data after a full pass.
+	ReasonEraseIncomplete = "EraseIncomplete"
+)

@@ -1,0 +1,196 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// DatasetRetention is a dataset: the record of data in the object store and of
+// when that data leaves it. Deleting it erases the data.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=dataset;datasets,categories=lethe
+// +kubebuilder:selectablefield:JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects`
+// +kubebuilder:printcolumn:name="Bytes",type=integer,JSONPath=`.status.bytes`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a dataset has at most 63 characters"
+type DatasetRetention struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says how long the data may stay and whether it is complete.
+	// +optional
+	// +kubebuilder:default={}
+	Spec DatasetRetentionSpec `json:"spec,omitzero"`
+	// status says where the data lies, who uses it and when it goes.
+	// +optional
+	Status DatasetRetentionStatus `json:"status,omitzero"`
+}
+
+// DatasetRetentionSpec is what the owner of the data decides.
+//
+// +kubebuilder:validation:XValidation:rule="!oldSelf.sealed || self.sealed",message="a sealed dataset stays sealed; upload changed data as a new dataset"
+type DatasetRetentionSpec struct {
+	// retention bounds how long the data stays in the store.
+	// +optional
+	// +kubebuilder:default={}
+	Retention RetentionPolicy `json:"retention,omitzero"`
+	// sealed says that the upload is complete: the manifest is pinned and the
+	// data is immutable from then on. Runs start on sealed datasets only. It can
+	// not be taken back.
+	// +optional
+	// +kubebuilder:default=false
+	Sealed bool `json:"sealed"`
+}
+
+// RetentionPolicy bounds how long data stays. Whichever bound comes first counts,
+// but data in use by a run is never taken away from under it.
+type RetentionPolicy struct {
+	// afterTraining is how long the data stays after the last run that used it
+	// has ended, for example "24h" or "1h30m". "0s" erases it at once.
+	// +optional
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
+	AfterTraining metav1.Duration `json:"afterTraining,omitzero"`
+	// maxAge is how long the data may stay in all, counted from the creation of
+	// this object; it also ends data that was never used and uploads that were
+	// never finished.
+	// +optional
+	// +kubebuilder:default="720h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
+	MaxAge metav1.Duration `json:"maxAge,omitzero"`
+}
+
+// DatasetState sums up a dataset in one word.
+//
+// +kubebuilder:validation:Enum=Open;Sealing;Ready;InUse;Invalid;Erasing
+type DatasetState string
+
+// The states of a dataset, in the order in which they usually come.
+const (
+	// DatasetOpen: may be uploaded to; no run may use it.
+	DatasetOpen DatasetState = "Open"
+	// DatasetSealing: marked complete; its manifest is being checked.
+	DatasetSealing DatasetState = "Sealing"
+	// DatasetReady: sealed, checked, and not used by any run at the moment.
+	DatasetReady DatasetState = "Ready"
+	// DatasetInUse: at least one run that has not ended refers to it.
+	DatasetInUse DatasetState = "InUse"
+	// DatasetInvalid: sealed with a manifest that no run could use.
+	DatasetInvalid DatasetState = "Invalid"
+	// DatasetErasing: deleted; goes as soon as nobody uses it and the store is empty.
+	DatasetErasing DatasetState = "Erasing"
+)
+
+// DatasetRetentionStatus is what the operator observed.
+type DatasetRetentionStatus struct {
+	// observedGeneration is the generation of the spec that this status answers.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// state sums up the conditions in one word.
+	// +optional
+	State DatasetState `json:"state,omitempty"`
+	// reason says in one word why the dataset is in this state.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason,omitempty"`
+	// message says why, and what can be done about it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+	// location is where the data lies. It is derived from this object's UID by
+	// the operator, so that no two datasets ever share a place.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the location of a dataset is set once"
+	Location *ObjectLocation `json:"location,omitempty"`
+	// objects counts the files of the sealed dataset, without its manifest.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Objects *int64 `json:"objects,omitempty"`
+	// bytes is the size of the sealed dataset, without its manifest.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes *int64 `json:"bytes,omitempty"`
+	// manifestDigest is the SHA-256 of the manifest, as "sha256:" and 64
+	// hexadecimal digits. Runs verify what they download against it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+	// activeRuns names the runs that refer to the dataset and have not ended, in
+	// alphabetical order; the first 32 of them.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MaxLength=63
+	ActiveRuns []string `json:"activeRuns,omitempty"`
+	// lastUsedTime is when the last run that used the data ended.
+	// +optional
+	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
+	// expiresAt is when the data is erased unless a run uses it then.
+	// +optional
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+	// erasure reports on the erase once it has begun.
+	// +optional
+	Erasure *ErasureStatus `json:"erasure,omitempty"`
+	// conditions say what holds for the dataset; see the Condition constants.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ObjectLocation is a place in the object store.
+type ObjectLocation struct {
+	// bucket is the name of the bucket.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=63
+	Bucket string `json:"bucket"`
+	// prefix starts every key of the object's data and ends with a slash.
+	// +required
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:Pattern=`/$`
+	Prefix string `json:"prefix"`
+}
+
+// ErasureStatus reports on an erase. The counts are taken before the first
+// object is removed, so that the receipt is complete also when the operator was
+// restarted in the middle.
+type ErasureStatus struct {
+	// startTime is when the erase began.
+	// +required
+	StartTime metav1.Time `json:"startTime"`
+	// versions counts the object versions and delete markers found at the start.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Versions int64 `json:"versions,omitempty"`
+	// bytes is the size of those versions.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bytes int64 `json:"bytes,omitempty"`
+	// uploads counts the unfinished multipart uploads found at the start.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Uploads int64 `json:"uploads,omitempty"`
+}
+
+// DatasetRetentionList is a list of datasets.
+//
+// +kubebuilder:object:root=true
+type DatasetRetentionList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []DatasetRetention `json:"items"`
+}

@@ -1,0 +1,23 @@
+package v1alpha1
+
+// Labels on the children of a TrainingRun. They select and display; nothing is
+// authorised by them, because a tenant can write labels.
+const (
+	// LabelRun holds the name of the TrainingRun that a Job or Pod belongs to.
+	LabelRun = "lethe.dev/run"
+	// LabelDatasetUID holds the UID of the dataset whose bytes a Job or Pod uses.
+	LabelDatasetUID = "lethe.dev/dataset-uid"
+)
+
+// Finalizers. Only the operator adds or removes them.
+const (
+	// FinalizerErase keeps a DatasetRetention until its data was measured to be
+	// gone from the store.
+	FinalizerErase = "lethe.dev/erase"
+	// FinalizerRun keeps a TrainingRun until its Job and its Pods, and with them
+	// every local copy of the dataset, are gone.
+	FinalizerRun = "lethe.dev/run"
+)
+
+// ResourceGPU is the extended resource that a node's GPUs are advertised as.
+const ResourceGPU = "nvidia.com/gpu"

@@ -1,0 +1,48 @@
+package staging
+
+// ContractVersion is the version of the trainer's contract that is implemented.
+const ContractVersion = "1"
+
+// The trainer's environment. Names that start with LETHE_ are reserved.
+const (
+	// EnvContractVersion holds ContractVersion.
+	EnvContractVersion = "LETHE_CONTRACT_VERSION"
+	// EnvDatasetDir is a read-only folder with the dataset's files.
+	EnvDatasetDir = "LETHE_DATASET_DIR"
+	// EnvArtifactsDir is the folder whose files are published with a manifest
+	// when the trainer exits with 0.
+	EnvArtifactsDir = "LETHE_ARTIFACTS_DIR"
+	// EnvCheckpointDir is a folder for checkpoints. It lies in the artifacts
+	// folder, so the last ones are published too. Write to another name and
+	// rename, so that a checkpoint is there whole or not at all.
+	EnvCheckpointDir = "LETHE_CHECKPOINT_DIR"
+	// EnvProgressFile is a file to append JSON lines to, one object a line:
+	// time (RFC 3339), epoch, epochs, step, totalSteps, percent (0 to 100) and
+	// metrics (an object of numbers). All are optional, unknown ones are ignored.
+	EnvProgressFile = "LETHE_PROGRESS_FILE"
+)
+
+// Folders and files inside the pod.
+const (
+	// DatasetDir is where stage-in puts the dataset.
+	DatasetDir = "/lethe/dataset"
+	// ArtifactsDir is where the trainer puts what is to be published.
+	ArtifactsDir = "/lethe/artifacts"
+	// CheckpointDir is the trainer's folder for checkpoints.
+	CheckpointDir = ArtifactsDir + "/checkpoints"
+	// ProgressFile is the trainer's progress file.
+	ProgressFile = ArtifactsDir + "/progress.jsonl"
+	// TokenDir is where the stager's containers mount the pod's token.
+	TokenDir = "/var/run/secrets/lethe.dev"
+	// TokenFile is the token for the broker.
+	TokenFile = TokenDir + "/token"
+	// BrokerCAFile holds the certificates that the broker's is verified with, PEM.
+	BrokerCAFile = TokenDir + "/ca.crt"
+)
+
+// Names of the containers in a run's pod.
+const (
+	ContainerStageIn  = "stage-in"
+	ContainerTrainer  = "trainer"
+	ContainerStageOut = "stage-out"
+)

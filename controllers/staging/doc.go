@@ -1,0 +1,32 @@
+// Package staging is the contract between the operator, the stager that runs
+// beside a trainer, and the trainer itself: the broker's protocol, the exit codes
+// and the report of a stager, and the folders and variables of a trainer. It is
+// pure; what runs inside the pod is the package agent, what answers it is the
+// package broker.
+//
+// # A run's pod
+//
+//	init container  stage-in   dataset -> /lethe/dataset, verified against the manifest
+//	container       trainer    the user's image; files in, files out, no credentials
+//	container       stage-out  waits for the trainer's end, then publishes /lethe/artifacts
+//
+// stage-out is an ordinary container, not a native sidecar: a sidecar's exit code
+// can not fail a Job and it gets only what is left of the grace period, but a
+// failed upload must fail the run, however long the upload takes. It asks the
+// broker for the trainer's end, because a container can not see its neighbour's
+// processes without also being exposed to them.
+//
+// # Credentials
+//
+// Only stage-in and stage-out mount a service-account token, bound to their pod
+// and to the audience of the broker. The broker exchanges it for short-lived
+// credentials of the store that can do no more than the step needs; nothing of
+// it is ever written to the tenant's namespace or to a volume.
+//
+// # The trainer's contract, version 1
+//
+// See the Env constants for the variables. The trainer reads files from
+// LETHE_DATASET_DIR, and what lies in LETHE_ARTIFACTS_DIR when it exits with 0
+// is published. Exit code 0 means success, any other failure. SIGTERM asks it to
+// write a checkpoint and to exit with 143.
+package staging

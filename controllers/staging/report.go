@@ -1,0 +1,68 @@
+package staging
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Exit codes of the stager, from sysexits(3) where one fits. Final codes are not
+// worth another try with the same data.
+const (
+	ExitOK = 0
+	// ExitUsage: the stager was started wrongly (EX_USAGE).
+	ExitUsage = 64
+	// ExitDatasetCorrupt: the data differs from the manifest (EX_DATAERR).
+	ExitDatasetCorrupt = 65
+	// ExitDiskFull: the volume has no room (EX_CANTCREAT).
+	ExitDiskFull = 73
+	// ExitIOError: files could not be read or written (EX_IOERR).
+	ExitIOError = 74
+	// ExitUnavailable: the store or broker stayed away for too long (EX_TEMPFAIL).
+	ExitUnavailable = 75
+	// ExitDenied: the store or broker refused (EX_NOPERM).
+	ExitDenied = 77
+	// ExitTerminated: SIGTERM came first (128 + 15).
+	ExitTerminated = 143
+)
+
+// MaxReport bounds a report, in bytes. The kubelet keeps 4,096 bytes of a
+// termination message.
+const MaxReport = 4096
+
+// Report is what a stager leaves as its termination message.
+type Report struct {
+	// Step that was done.
+	Step Step `json:"step"`
+	// Message says what went wrong and what to do; empty when all went well.
+	// It names no file of the user's.
+	Message string `json:"message,omitempty"`
+	// Published is false when stage-out had nothing to publish because the
+	// trainer failed.
+	Published bool `json:"published,omitempty"`
+	// ManifestDigest, Objects and Bytes sum up what was staged in or published.
+	ManifestDigest string `json:"manifestDigest,omitempty"`
+	Objects        int64  `json:"objects,omitempty"`
+	Bytes          int64  `json:"bytes,omitempty"`
+}
+
+// Encode gives the bytes for the termination message; a long message is cut.
+func (r Report) Encode() ([]byte, error) {
+	if len(r.Message) > MaxReport/4 {
+		r.Message = r.Message[:MaxReport/4]
+	}
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode report: %w", err)
+	}
+	return data, nil
+}
+
+// ParseReport reads a termination message. It reports false for anything that is
+// not a stager's report, for example the tail of a log.
+func ParseReport(message string) (Report, bool) {
+	var r Report
+	if err := json.Unmarshal([]byte(message), &r); err != nil || r.Step == "" {
+		return Report{}, false
+	}
+	return r, true
+}

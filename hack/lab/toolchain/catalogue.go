@@ -1,0 +1,117 @@
+package toolchain
+
+// Versions of what the lab is made of. Kubernetes, etcd and CoreDNS take
+// theirs from the go.mod of their folder under tools/, so that those are the
+// single place to change them.
+const (
+	minioVersion      = "v0.0.0-20260212201848-7aac2a2c5b7c" // Archived upstream: the last one.
+	containerdVersion = "v2.4.2"
+	runcVersion       = "v1.5.2"
+	cniVersion        = "v1.9.1"
+	kubeVersion       = "v1.37.2"
+	etcdVersion       = "v3.7.3"
+	corednsVersion    = "v1.15.0"
+)
+
+const stripped = "-s -w"
+
+// kubeLDFlags tells the binary its version: clients and the version-skew
+// checks of controllers read it.
+const kubeLDFlags = stripped +
+	" -X k8s.io/component-base/version.gitVersion=" + kubeVersion +
+	" -X k8s.io/component-base/version.gitMajor=1" +
+	" -X k8s.io/component-base/version.gitMinor=37" +
+	" -X k8s.io/component-base/version.gitTreeState=clean" +
+	" -X k8s.io/component-base/version.gitCommit=release"
+
+// KubeParts are the names the one Kubernetes binary answers to.
+var KubeParts = []string{
+	"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
+}
+
+// Tool is one thing the lab needs and how it is built.
+type Tool struct {
+	// Name is what "lab tools NAME" calls it.
+	Name    string
+	Version string
+	// Provides are the files it puts in the bin folder. The first is the
+	// program itself where Links name it.
+	Provides []string
+	// Links are further names for the first provided file, as symlinks.
+	Links []string
+	// Packages are "path@version" for go install; empty when Source is set.
+	Packages []string
+	// Source is a folder of the lab's module to build instead. OwnModule says
+	// that the folder has its own go.mod.
+	Source    string
+	OwnModule bool
+	Tags      string
+	LDFlags   string
+	CGO       bool
+	// Debian lists the packages without which it can't be built or run.
+	Debian []DebianPackage
+}
+
+// Catalogue lists every tool in the order of building: what the unit tests
+// need comes first.
+func Catalogue() []Tool {
+	return []Tool{
+		{
+			Name: "kube", Version: kubeVersion, Source: "tools/kube", OwnModule: true,
+			Provides: []string{"kube"}, Links: KubeParts, LDFlags: kubeLDFlags,
+		},
+		{
+			Name: "etcd", Version: etcdVersion, Source: "tools/etcd", OwnModule: true,
+			Provides: []string{"etcd"}, LDFlags: stripped,
+		},
+		{
+			Name: "minio", Version: minioVersion, LDFlags: stripped,
+			Packages: []string{"github.com/minio/minio@" + minioVersion}, Provides: []string{"minio"},
+		},
+		containerd(),
+		{
+			Name: "runc", Version: runcVersion, LDFlags: stripped, CGO: true, Tags: "seccomp",
+			Packages: []string{"github.com/opencontainers/runc@" + runcVersion}, Provides: []string{"runc"},
+			Debian: []DebianPackage{compiler, libcHeaders, pkgConfig, libseccomp},
+		},
+		cni(),
+		{
+			Name: "coredns", Version: corednsVersion, Source: "tools/coredns", OwnModule: true,
+			Provides: []string{"coredns"}, LDFlags: stripped,
+		},
+		{
+			Name: "pause", Version: "ours", Source: "cmd/pause",
+			Provides: []string{"pause"}, LDFlags: stripped,
+		},
+		{
+			Name: "fake-gpu-plugin", Version: "ours", Source: "cmd/fake-gpu-plugin",
+			Provides: []string{"fake-gpu-plugin"}, LDFlags: stripped,
+		},
+	}
+}
+
+func containerd() Tool {
+	t := Tool{
+		Name: "containerd", Version: containerdVersion, LDFlags: stripped,
+		Provides: []string{"containerd", "containerd-shim-runc-v2", "ctr"},
+	}
+	for _, program := range t.Provides {
+		t.Packages = append(t.Packages, "github.com/containerd/containerd/v2/cmd/"+program+"@"+containerdVersion)
+	}
+	return t
+}
+
+// cni leaves out the portmap plugin: a pod of the lab has no host port.
+func cni() Tool {
+	const plugins = "github.com/containernetworking/plugins/plugins/"
+	return Tool{
+		Name: "cni", Version: cniVersion, LDFlags: stripped,
+		Provides: []string{"bridge", "host-local", "loopback"},
+		Packages: []string{
+			plugins + "main/bridge@" + cniVersion,
+			plugins + "ipam/host-local@" + cniVersion,
+			plugins + "main/loopback@" + cniVersion,
+		},
+		Debian: []DebianPackage{iptables, iproute},
+	}
+}
