@@ -50,7 +50,10 @@ const (
 	ReasonUnschedulable = "Unschedulable"
 	// ReasonImagePull: the trainer's image can not be pulled.
 	ReasonImagePull = "ImagePull"
-	// ReasonPodRejected: the API server refuses the Job's Pods (quota, policy).
+	// ReasonContainerError: a container of the Pod can not be made from its image
+	// and settings.
+	ReasonContainerError = "ContainerError"
+	// ReasonPodRejected: the API server refuses the Job or its Pods (quota, policy).
 	ReasonPodRejected = "PodRejected"
 	// ReasonJobNotOwned: a Job of the run's name exists and is not the run's.
 	ReasonJobNotOwned = "JobNotOwned"
@@ -62,6 +65,9 @@ const (
 	ReasonBound = "Bound"
 	// ReasonTraining: the trainer runs.
 	ReasonTraining = "Training"
+	// ReasonEnding: the trainer failed, or the run is being deleted; it ends as
+	// soon as its Pod has ended.
+	ReasonEnding = "Ending"
 	// ReasonUploading: the artifacts are being uploaded.
 	ReasonUploading = "Uploading"
 	// ReasonPublished: the artifacts are in the store.

@@ -35,7 +35,7 @@ type DatasetRetention struct {
 
 // DatasetRetentionSpec is what the owner of the data decides.
 //
-// +kubebuilder:validation:XValidation:rule="!oldSelf.sealed || self.sealed",message="a sealed dataset stays sealed; upload changed data as a new dataset"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.sealed) || !oldSelf.sealed || (has(self.sealed) && self.sealed)",message="a sealed dataset stays sealed; upload changed data as a new dataset"
 type DatasetRetentionSpec struct {
 	// retention bounds how long the data stays in the store.
 	// +optional

@@ -5,6 +5,9 @@ package v1alpha1
 const (
 	// LabelRun holds the name of the TrainingRun that a Job or Pod belongs to.
 	LabelRun = "lethe.dev/run"
+	// LabelRunUID holds the UID of that run. It tells a Pod that was cut off from
+	// its Job from one of another run of the same name.
+	LabelRunUID = "lethe.dev/run-uid"
 	// LabelDatasetUID holds the UID of the dataset whose bytes a Job or Pod uses.
 	LabelDatasetUID = "lethe.dev/dataset-uid"
 )

@@ -114,11 +114,11 @@ type EnvVar struct {
 type TrainerResources struct {
 	// cpu in cores, for example "4" or "500m".
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).sign() > 0",message="cpu is greater than zero"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="cpu is greater than zero"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
 	// memory, for example "16Gi".
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).sign() > 0",message="memory is greater than zero"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="memory is greater than zero"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 

@@ -124,6 +124,8 @@ const (
 	ProblemNotYet = "NotYet"
 	// ProblemMalformed (400): the request can not be read.
 	ProblemMalformed = "Malformed"
+	// ProblemTooMany (429): too many requests at a time; wait for a moment and try again.
+	ProblemTooMany = "TooMany"
 	// ProblemUnavailable (503): the store or the API server does not answer; try again.
 	ProblemUnavailable = "Unavailable"
 )

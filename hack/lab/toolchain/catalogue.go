@@ -101,16 +101,16 @@ func containerd() Tool {
 	return t
 }
 
-// cni leaves out the portmap plugin: a pod of the lab has no host port.
+// cni leaves out portmap (a pod of the lab has no host port) and loopback
+// (containerd does it by itself).
 func cni() Tool {
 	const plugins = "github.com/containernetworking/plugins/plugins/"
 	return Tool{
 		Name: "cni", Version: cniVersion, LDFlags: stripped,
-		Provides: []string{"bridge", "host-local", "loopback"},
+		Provides: []string{"bridge", "host-local"},
 		Packages: []string{
 			plugins + "main/bridge@" + cniVersion,
 			plugins + "ipam/host-local@" + cniVersion,
-			plugins + "main/loopback@" + cniVersion,
 		},
 		Debian: []DebianPackage{iptables, iproute},
 	}

@@ -35,7 +35,7 @@ func (p program) export(args []string) error {
 	if err != nil {
 		return err
 	}
-	files, bytes := 0, 0
+	files, size := 0, 0
 	err = fs.WalkDir(folder, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -44,13 +44,13 @@ func (p program) export(args []string) error {
 		if err != nil {
 			return fmt.Errorf("read shipped %s: %w", name, err)
 		}
-		files, bytes = files+1, bytes+len(content)
+		files, size = files+1, size+len(content)
 		target := filepath.Join(set.Arg(0), filepath.FromSlash(name))
 		return contract.WriteFile(filepath.Dir(target), filepath.Base(target), content)
 	})
 	if err != nil {
 		return fmt.Errorf("export dataset: %w", err)
 	}
-	_, _ = fmt.Fprintf(p.out, "wrote %d files, %d KiB, to %s\n", files, bytes/1024, set.Arg(0))
+	_, _ = fmt.Fprintf(p.out, "wrote %d files, %d KiB, to %s\n", files, size/1024, set.Arg(0))
 	return nil
 }

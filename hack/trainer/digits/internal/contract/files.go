@@ -95,6 +95,14 @@ func isCheckpoint(name string) bool {
 	return err == nil && CheckpointName(number) == name
 }
 
+// SetAside renames a checkpoint that can't be used, so that Checkpoints no longer lists it and nothing is lost.
+func SetAside(dir, name string) error {
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+".unreadable")); err != nil {
+		return fmt.Errorf("set damaged checkpoint aside: %w", err)
+	}
+	return nil
+}
+
 // PruneCheckpoints removes all but the newest keep checkpoints.
 func PruneCheckpoints(dir string, keep int) error {
 	names, err := Checkpoints(dir)

@@ -109,7 +109,7 @@ func writeHeader(w io.Writer, magic uint32, sizes ...int) error {
 		if size < 0 || size > maxShardRows {
 			return fmt.Errorf("write header: size %d is outside 0..%d", size, maxShardRows)
 		}
-		words = append(words, uint32(size))
+		words = append(words, uint32(size)) // #nosec G115 -- checked above.
 	}
 	if err := binary.Write(w, binary.BigEndian, words); err != nil {
 		return fmt.Errorf("write header: %w", err)

@@ -22,14 +22,18 @@ import (
 
 // What is kept of the package's 10,000 images, and how it is cut.
 const (
-	sourceSide    = 28
-	side          = sourceSide / 2
-	greyLevels    = 16
-	trainShards   = 12
-	heldoutShards = 2
-	shardRows     = 500
-	seed          = 20260101
+	sourceSide = 28
+	side       = sourceSide / 2
+	greyLevels = 16
+	seed       = 20260101
 )
+
+// cut is the number of shards per split, and of rows per shard.
+type cut struct {
+	heldoutShards, trainShards, shardRows int
+}
+
+var shippedCut = cut{heldoutShards: 2, trainShards: 12, shardRows: 500}
 
 type example struct {
 	image []byte
@@ -40,7 +44,7 @@ func main() {
 	source := flag.String("package", "", "folder of the unpacked npm package (holds src/digits/0.json ...)")
 	out := flag.String("out", "hack/trainer/digits/data", "folder to write to")
 	flag.Parse()
-	if err := derive(*source, *out); err != nil {
+	if err := derive(*source, *out, shippedCut); err != nil {
 		fmt.Fprintln(os.Stderr, "derive:", err)
 		os.Exit(1)
 	}
@@ -48,7 +52,7 @@ func main() {
 
 // derive reads all digits, removes images that look the same after shrinking (so that no held-out image can
 // be a training image), shuffles with a fixed seed, and writes the shards: held-out first, training after.
-func derive(source, out string) error {
+func derive(source, out string, cut cut) error {
 	var examples []example
 	seen := map[string]bool{}
 	for digit := range byte(dataset.Classes) {
@@ -65,14 +69,15 @@ func derive(source, out string) error {
 	}
 	random := rand.New(rand.NewPCG(seed, seed)) // #nosec G404 -- must be the same every time.
 	random.Shuffle(len(examples), func(i, j int) { examples[i], examples[j] = examples[j], examples[i] })
-	if need := (heldoutShards + trainShards) * shardRows; len(examples) < need {
+	if need := (cut.heldoutShards + cut.trainShards) * cut.shardRows; len(examples) < need {
 		return fmt.Errorf("the package holds %d different images, %d are needed", len(examples), need)
 	}
-	heldoutRows := heldoutShards * shardRows
-	if err := writeSplit(filepath.Join(out, dataset.Heldout), examples[:heldoutRows], heldoutShards); err != nil {
+	heldoutRows := cut.heldoutShards * cut.shardRows
+	trainRows := cut.trainShards * cut.shardRows
+	if err := writeSplit(filepath.Join(out, dataset.Heldout), examples[:heldoutRows], cut.shardRows); err != nil {
 		return err
 	}
-	return writeSplit(filepath.Join(out, dataset.Train), examples[heldoutRows:], trainShards)
+	return writeSplit(filepath.Join(out, dataset.Train), examples[heldoutRows:heldoutRows+trainRows], cut.shardRows)
 }
 
 // readDigit reads src/digits/N.json: one flat list of pixels from 0 to 1, image after image.
@@ -104,17 +109,17 @@ func shrink(pixels []float64) []byte {
 			at := row*sourceSide + col
 			mean := (pixels[at] + pixels[at+1] + pixels[at+sourceSide] + pixels[at+sourceSide+1]) / 4
 			level := int(mean*(greyLevels-1) + 0.5)
-			small = append(small, byte(level*255/(greyLevels-1)))
+			small = append(small, byte(level*255/(greyLevels-1))) // #nosec G115 -- at most 255.
 		}
 	}
 	return small
 }
 
-func writeSplit(dir string, examples []example, shards int) error {
+func writeSplit(dir string, examples []example, shardRows int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- a source folder.
 		return fmt.Errorf("make folder: %w", err)
 	}
-	for shard := range shards {
+	for shard := range len(examples) / shardRows {
 		var images [][]byte
 		var labels []byte
 		for _, example := range examples[shard*shardRows : (shard+1)*shardRows] {

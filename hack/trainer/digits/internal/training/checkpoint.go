@@ -54,19 +54,24 @@ func (s *state) save(dir string, keep int) (string, error) {
 	return name, contract.PruneCheckpoints(dir, keep)
 }
 
-// newest returns the newest readable checkpoint, or errNone. Unreadable ones are removed: they
-// are of no use, and would outrank the ones written next. A readable one of other settings is ErrOtherRun.
+// newest returns the newest checkpoint that is whole, or errNone. Damaged ones are set aside, since they would
+// outrank the ones written next. A whole one of another training is ErrOtherRun. A failing disk is an error, not
+// a damaged file: starting over would waste what has been learned.
 func newest(dir string, fresh *state, say func(format string, values ...any)) (*state, error) {
 	names, err := contract.Checkpoints(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, name := range names {
-		saved, err := read(filepath.Join(dir, name))
+		text, err := os.ReadFile(filepath.Join(dir, name)) // #nosec G304 -- the folder is the contract's.
 		if err != nil {
-			say("%s cannot be read (%v); trying an older one", name, err)
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
-				return nil, fmt.Errorf("remove unreadable checkpoint: %w", err)
+			return nil, fmt.Errorf("read checkpoint: %w", err)
+		}
+		saved, err := decode(text)
+		if err != nil {
+			say("%s is damaged (%v); trying an older one", name, err)
+			if err := contract.SetAside(dir, name); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -79,22 +84,19 @@ func newest(dir string, fresh *state, say func(format string, values ...any)) (*
 	return nil, errNone
 }
 
-func read(path string) (*state, error) {
-	text, err := os.ReadFile(path) // #nosec G304 -- the folder is the contract's.
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
+func decode(text []byte) (*state, error) {
 	var saved state
 	if err := json.Unmarshal(text, &saved); err != nil {
 		return nil, fmt.Errorf("decode checkpoint: %w", err)
 	}
 	if saved.Format != checkpointFormat || saved.Network == nil {
-		return nil, fmt.Errorf("decode checkpoint: format is %q, not %q", saved.Format, checkpointFormat)
+		return nil, fmt.Errorf("decode checkpoint: the format is %q, not %q", saved.Format, checkpointFormat)
 	}
-	saved.learner, err = network.ResumeLearner(saved.Network, saved.Moments)
+	learner, err := network.ResumeLearner(saved.Network, saved.Moments)
 	if err != nil {
 		return nil, fmt.Errorf("restore learner: %w", err)
 	}
+	saved.learner = learner
 	return &saved, nil
 }
 

@@ -1,0 +1,75 @@
+# Lethe. `make help` lists the targets.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export LETHE_CACHE ?= $(CURDIR)/.cache
+
+TOOL := go tool -modfile=hack/tools.mod
+LAB := $(LETHE_CACHE)/bin/lab
+# The control plane, etcd and MinIO that tests start by themselves.
+TEST_TOOLS := kube etcd minio mc
+
+##@ Start here
+.PHONY: help demo test
+help: ## Show this text.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: lab-up ## Train a real run on a real cluster on this machine, and see its dataset erased.
+	@eval "$$($(LAB) env)" && go run ./hack/demo
+
+test: test-unit test-system ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
+
+##@ Code
+.PHONY: generate fmt lint verify build
+generate: ## Generate deepcopy, apply configurations, CRDs and RBAC.
+	$(TOOL) controller-gen object paths=./api/...
+	$(TOOL) controller-gen applyconfiguration paths=./api/...
+	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
+	$(TOOL) controller-gen rbac:roleName=lethe-manager paths="{./controllers/...,./cmd/manager/...}" output:rbac:dir=config/rbac
+
+fmt: ## Format the code.
+	$(TOOL) golangci-lint fmt
+	cd hack/lab && go tool -modfile=../tools.mod golangci-lint fmt --config ../../.golangci.yml
+
+lint: ## Lint the code; the arrow rule among the rest.
+	$(TOOL) golangci-lint run
+	cd hack/lab && go tool -modfile=../tools.mod golangci-lint run --config ../../.golangci.yml
+
+verify: generate fmt ## Generate, format, tidy and lint; fails when that changes a file.
+	go mod tidy
+	cd hack/lab && go mod tidy
+	@git diff --exit-code || { echo "make verify: the files above were not up to date; commit them"; exit 1; }
+	@test -z "$$(git status --porcelain)" || { git status --short; echo "make verify: commit or ignore the files above"; exit 1; }
+	$(MAKE) lint
+
+build: ## Build the programs into .cache/bin.
+	@mkdir -p $(LETHE_CACHE)/bin
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(LETHE_CACHE)/bin/ ./cmd/... ./hack/trainer/digits
+
+##@ Tests
+.PHONY: test-unit test-system bench
+test-unit: tools ## Run every test that needs no running lab, with the race detector.
+	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race ./...
+	cd hack/lab && go test ./...
+
+test-system: lab-up ## Run the journeys through the whole system on the lab.
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=30m -v ./hack/system
+
+##@ Lab: a real cluster on this machine
+.PHONY: lab-up lab-down lab-status demo-down tools
+lab-up: $(LAB) build ## Start the cluster, MinIO and the operator; does nothing that is done.
+	@$(LAB) up
+	@$(LAB) deploy
+
+lab-down demo-down: $(LAB) ## Take everything of the lab away again, also after a crash.
+	@$(LAB) down
+
+lab-status: $(LAB) ## Show what of the lab runs.
+	@$(LAB) status
+
+tools: $(LAB) ## Build the tools that tests need, once.
+	@$(LAB) tools $(TEST_TOOLS)
+
+.PHONY: $(LAB)
+$(LAB):
+	@mkdir -p $(@D) && cd hack/lab && go build -o $@ ./cmd/lab

@@ -1,0 +1,167 @@
+package access
+
+import (
+	"errors"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"encoding/pem"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/lethe-dev/lethe/controllers/staging/discovery"
+)
+
+func certificate(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+}
+
+func published(data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: discovery.Namespace, Name: discovery.ConfigMapName}, Data: data,
+	}
+}
+
+func TestDiscover(t *testing.T) {
+	t.Parallel()
+	ca := certificate(t)
+	tests := map[string]struct {
+		objects  []client.Object
+		override Endpoint
+		want     Endpoint
+		wantErr  string
+		noBroker bool
+	}{
+		"takes what the operator published": {
+			objects: []client.Object{published(map[string]string{"url": "https://broker:30443", "ca.crt": ca})},
+			want:    Endpoint{URL: "https://broker:30443", CA: []byte(ca)},
+		},
+		"keeps the operator's certificates when only the URL is given": {
+			objects:  []client.Object{published(map[string]string{"url": "https://inside", "ca.crt": ca})},
+			override: Endpoint{URL: "https://outside"},
+			want:     Endpoint{URL: "https://outside", CA: []byte(ca)},
+		},
+		"asks nobody when both are given": {
+			override: Endpoint{URL: "https://outside", CA: []byte(ca)},
+			want:     Endpoint{URL: "https://outside", CA: []byte(ca)},
+		},
+		"uses the system's certificates when a URL is given and nothing is published": {
+			override: Endpoint{URL: "https://outside"},
+			want:     Endpoint{URL: "https://outside"},
+		},
+		"says so when Lethe is not installed": {wantErr: "ask its administrator", noBroker: true},
+		"says so when the operator has not started": {
+			objects: []client.Object{published(nil)}, wantErr: "has not started", noBroker: true,
+		},
+		"refuses to send a token in the clear": {
+			objects: []client.Object{published(map[string]string{"url": "http://broker", "ca.crt": ca})},
+			wantErr: "https://host",
+		},
+		"refuses a URL with a password in it": {
+			override: Endpoint{URL: "https://a:b@broker", CA: []byte(ca)}, wantErr: "https://host",
+		},
+		"refuses certificates that are none": {
+			override: Endpoint{URL: "https://broker", CA: []byte("nonsense")}, wantErr: "PEM",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(tc.objects...).Build()
+			got, err := Discover(t.Context(), c, tc.override)
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) || errors.Is(err, ErrNoBroker) != tc.noBroker {
+					t.Fatalf("error: got %v, want one with %q, ErrNoBroker: %v", err, tc.wantErr, tc.noBroker)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestToken(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "lethe-uploader"}}
+	tests := map[string]struct {
+		config  rest.Config
+		objects []client.Object
+		want    string
+		wantErr string
+	}{
+		"sends the token of the kubeconfig": {
+			config: rest.Config{BearerToken: "written-down"}, want: "written-down",
+		},
+		"reads a token file": {config: rest.Config{BearerTokenFile: file}, want: "from-file"},
+		"asks a login plugin": {
+			config: rest.Config{ExecProvider: &clientcmdapi.ExecConfig{
+				APIVersion: "client.authentication.k8s.io/v1", Command: "sh", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+				Args: []string{"-c", `echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"from-plugin"}}'`},
+			}},
+			want: "from-plugin",
+		},
+		"reports a login plugin that fails": {
+			config: rest.Config{ExecProvider: &clientcmdapi.ExecConfig{
+				APIVersion: "client.authentication.k8s.io/v1", Command: "false", InteractiveMode: clientcmdapi.NeverExecInteractiveMode,
+			}},
+			wantErr: "log in with the kubeconfig",
+		},
+		// "fake-token" is what the fake API server issues.
+		"borrows a service account's token for client certificates": {
+			objects: []client.Object{account}, want: "fake-token",
+		},
+		"borrows one for a password": {
+			config: rest.Config{Username: "ann", Password: "secret"}, objects: []client.Object{account}, want: "fake-token",
+		},
+		"borrows one when somebody is impersonated": {
+			config:  rest.Config{BearerToken: "my-own", Impersonate: rest.ImpersonationConfig{UserName: "bob"}},
+			objects: []client.Object{account}, want: "fake-token",
+		},
+		"says how to create the service account": {
+			wantErr: "kubectl -n team create serviceaccount lethe-uploader && kubectl -n team create rolebinding lethe-uploader " +
+				"--clusterrole=lethe-user --serviceaccount=team:lethe-uploader",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tokens := Tokens{
+				Config:  &tc.config,
+				Client:  fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(tc.objects...).Build(),
+				Account: client.ObjectKey{Namespace: "team", Name: DefaultServiceAccount},
+			}
+			got, err := tokens.Token(t.Context())
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("error: got %v, want one with %q", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil || got != tc.want {
+				t.Errorf("got %q, %v; want %q", got, err, tc.want)
+			}
+		})
+	}
+}

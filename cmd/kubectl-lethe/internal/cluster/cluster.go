@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// FieldOwner owns the fields that this program applies.
+const FieldOwner = "kubectl-lethe"
+
+// Errors that callers tell apart with errors.Is.
+var (
+	// ErrNotFound: no such dataset or run.
+	ErrNotFound = errors.New("does not exist")
+	// ErrNotInstalled: the API server does not know Lethe's kinds.
+	ErrNotInstalled = errors.New("this cluster does not know Lethe's kinds; ask its administrator to install Lethe")
+)
+
+// NewScheme registers the kinds that this program reads and writes.
+func NewScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		lethev1.AddToScheme, corev1.AddToScheme, authenticationv1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register kinds: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// NewClient connects to the API server. The mapping of kinds to resources is
+// written down here, which saves each command the discovery requests.
+func NewClient(config *rest.Config) (client.WithWatch, error) {
+	scheme, err := NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for _, kind := range []string{"DatasetRetention", "TrainingRun"} {
+		mapper.Add(lethev1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	for _, kind := range []string{"ConfigMap", "Pod", "ServiceAccount"} {
+		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+	}
+	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: mapper})
+	if err != nil {
+		return nil, fmt.Errorf("connect to the API server: %w", err)
+	}
+	return c, nil
+}
+
+// GetDataset reads a dataset; the error wraps ErrNotFound if there is none.
+func GetDataset(ctx context.Context, c client.Reader, key client.ObjectKey) (*lethev1.DatasetRetention, error) {
+	var ds lethev1.DatasetRetention
+	if err := c.Get(ctx, key, &ds); err != nil {
+		return nil, describe("dataset", key, err)
+	}
+	return &ds, nil
+}
+
+// GetRun reads a run; the error wraps ErrNotFound if there is none.
+func GetRun(ctx context.Context, c client.Reader, key client.ObjectKey) (*lethev1.TrainingRun, error) {
+	var run lethev1.TrainingRun
+	if err := c.Get(ctx, key, &run); err != nil {
+		return nil, describe("run", key, err)
+	}
+	return &run, nil
+}
+
+// List reads all runs and datasets of a namespace.
+func List(ctx context.Context, c client.Reader, namespace string) ([]lethev1.TrainingRun, []lethev1.DatasetRetention, error) {
+	var runs lethev1.TrainingRunList
+	if err := c.List(ctx, &runs, client.InNamespace(namespace)); err != nil {
+		return nil, nil, fmt.Errorf("list runs: %w", translate(err))
+	}
+	var datasets lethev1.DatasetRetentionList
+	if err := c.List(ctx, &datasets, client.InNamespace(namespace)); err != nil {
+		return nil, nil, fmt.Errorf("list datasets: %w", translate(err))
+	}
+	return runs.Items, datasets.Items, nil
+}
+
+// describe names the object in an error about it.
+func describe(kind string, key client.ObjectKey, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = translate(err)
+	if apierrors.IsNotFound(err) {
+		return fmt.Errorf("%s %s %w in namespace %s; see what is there with: kubectl lethe status -n %s",
+			kind, key.Name, ErrNotFound, key.Namespace, key.Namespace)
+	}
+	if errors.Is(err, ErrNotInstalled) {
+		return err
+	}
+	return fmt.Errorf("read %s %s: %w", kind, key.Name, err)
+}
+
+// translate tells a kind that is missing from an object that is missing: the API
+// server answers both with 404, but names an object only when it knows the kind.
+func translate(err error) error {
+	status := apierrors.APIStatus(nil)
+	if apierrors.IsNotFound(err) && errors.As(err, &status) {
+		details := status.Status().Details
+		if details == nil || details.Name == "" {
+			return ErrNotInstalled
+		}
+	}
+	return err
+}

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// ErrSealed: the dataset is sealed, so nothing can be uploaded to it.
+var ErrSealed = errors.New("is sealed and takes no more files; upload under another name")
+
+// ErrErasing: the dataset is being erased.
+var ErrErasing = errors.New("is being erased; wait until it is gone, or upload under another name")
+
+// Retention is what the person asks for; nil keeps what the dataset has, and for
+// a new dataset the cluster's default.
+type Retention struct {
+	AfterTraining *time.Duration
+	MaxAge        *time.Duration
+}
+
+// OpenDataset creates the dataset, or takes it as it is when it exists and is
+// still open. Asking for the same again changes nothing. Errors wrap ErrSealed
+// and ErrErasing.
+func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, want Retention) (*lethev1.DatasetRetention, error) {
+	current := &unstructured.Unstructured{}
+	current.SetGroupVersionKind(lethev1.GroupVersion.WithKind("DatasetRetention"))
+	err := describe("dataset", key, c.Get(ctx, key, current))
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	var ds lethev1.DatasetRetention
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(current.Object, &ds); err != nil {
+		return nil, fmt.Errorf("decode dataset %s: %w", key.Name, err)
+	}
+	if err := Uploadable(&ds); err != nil {
+		return nil, err
+	}
+	// As it is written down: "24h" and "24h0m0s" are not the same to an apply.
+	have, _, err := unstructured.NestedStringMap(current.Object, "spec", "retention")
+	if err != nil {
+		return nil, fmt.Errorf("decode dataset %s: %w", key.Name, err)
+	}
+	return apply(ctx, c, key, retentionFields(have, want))
+}
+
+// Uploadable says why a dataset can not be uploaded to.
+func Uploadable(ds *lethev1.DatasetRetention) error {
+	if ds.DeletionTimestamp != nil {
+		return fmt.Errorf("dataset %s %w", ds.Name, ErrErasing)
+	}
+	if ds.Spec.Sealed {
+		return fmt.Errorf("dataset %s %w", ds.Name, ErrSealed)
+	}
+	return nil
+}
+
+// retentionFields are the fields to apply. What exists is repeated: an apply
+// that leaves out a field which it owned before would take the field away.
+func retentionFields(have map[string]string, want Retention) map[string]any {
+	fields := map[string]any{}
+	for name, wanted := range map[string]*time.Duration{"afterTraining": want.AfterTraining, "maxAge": want.MaxAge} {
+		current, exists := have[name]
+		switch {
+		case wanted != nil && !sameDuration(current, *wanted):
+			fields[name] = shortDuration(*wanted)
+		case exists:
+			fields[name] = current
+		}
+	}
+	return fields
+}
+
+func sameDuration(written string, d time.Duration) bool {
+	parsed, err := time.ParseDuration(written)
+	return err == nil && parsed == d
+}
+
+// shortDuration writes whole seconds in the form that the API accepts: "24h",
+// "1h30m", "0s".
+func shortDuration(d time.Duration) string {
+	s := d.Truncate(time.Second).String()
+	if short, cut := strings.CutSuffix(s, "m0s"); cut {
+		s = short + "m"
+	}
+	if short, cut := strings.CutSuffix(s, "h0m"); cut {
+		s = short + "h"
+	}
+	return s
+}
+
+func apply(ctx context.Context, c client.Client, key client.ObjectKey, retention map[string]any) (*lethev1.DatasetRetention, error) {
+	u := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": lethev1.GroupVersion.String(),
+		"kind":       "DatasetRetention",
+		"metadata":   map[string]any{"namespace": key.Namespace, "name": key.Name},
+		"spec":       map[string]any{"retention": retention},
+	}}
+	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner))
+	if apierrors.IsConflict(err) {
+		return nil, fmt.Errorf("dataset %s: its retention is managed by somebody else; "+
+			"leave out --after-training and --max-age, or use another name: %w", key.Name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create dataset %s: %w", key.Name, translate(err))
+	}
+	return GetDataset(ctx, c, key)
+}
+
+// Seal marks the upload complete. It is idempotent, and it fails if a dataset of
+// another UID has taken the name.
+func Seal(ctx context.Context, c client.Client, key client.ObjectKey, uid types.UID) error {
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": uid},
+		"spec":     map[string]any{"sealed": true},
+	})
+	if err != nil {
+		return fmt.Errorf("encode patch: %w", err)
+	}
+	var ds lethev1.DatasetRetention
+	ds.Namespace, ds.Name = key.Namespace, key.Name
+	if err := c.Patch(ctx, &ds, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldOwner)); err != nil {
+		return fmt.Errorf("seal dataset %s: %w", key.Name, translate(err))
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package overview
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file) //nolint:gosec // A file of this package.
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+var now = time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+
+func at(d time.Duration) *metav1.Time { return &metav1.Time{Time: now.Add(d)} }
+
+func meta(name string, age time.Duration) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: "team", Name: name, CreationTimestamp: *at(-age)}
+}
+
+func succeeded() lethev1.TrainingRun {
+	return lethev1.TrainingRun{
+		ObjectMeta: meta("digits-1", 2*time.Hour),
+		Spec: lethev1.TrainingRunSpec{
+			DatasetRef: lethev1.DatasetReference{Name: "digits"}, Trainer: lethev1.Trainer{Image: "registry/trainer:1"},
+			Nodes: lethev1.Nodes{GPUsPerNode: new(int32(2))},
+		},
+		Status: lethev1.TrainingRunStatus{
+			State: lethev1.RunSucceeded, Reason: lethev1.ReasonPublished, Message: "The artifacts are in the store.",
+			StartTime: at(-time.Hour), CompletionTime: at(-30 * time.Minute), Usage: &lethev1.Usage{GPUSeconds: 3600},
+			Artifacts: &lethev1.ArtifactsStatus{ManifestDigest: "sha256:ab", Objects: 3, Bytes: 4 << 20},
+			Conditions: []metav1.Condition{
+				{Type: lethev1.ConditionComplete, Status: metav1.ConditionTrue, Reason: lethev1.ReasonPublished, LastTransitionTime: *at(-30 * time.Minute)},
+			},
+		},
+	}
+}
+
+func failed() lethev1.TrainingRun {
+	return lethev1.TrainingRun{
+		ObjectMeta: meta("digits-2", time.Minute),
+		Spec: lethev1.TrainingRunSpec{
+			DatasetRef: lethev1.DatasetReference{Name: "digits"}, Trainer: lethev1.Trainer{Image: "registry/trainer:2"},
+		},
+		Status: lethev1.TrainingRunStatus{
+			State: lethev1.RunFailed, Reason: lethev1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.",
+			StartTime: at(-50 * time.Second), CompletionTime: at(-10 * time.Second),
+			Failure: &lethev1.RunFailure{
+				Reason: lethev1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.", ExitCode: new(int32(3)),
+			},
+		},
+	}
+}
+
+func fresh() lethev1.TrainingRun {
+	return lethev1.TrainingRun{
+		ObjectMeta: meta("digits-3", time.Second),
+		Spec:       lethev1.TrainingRunSpec{DatasetRef: lethev1.DatasetReference{Name: "digits"}},
+	}
+}
+
+func ready() lethev1.DatasetRetention {
+	return lethev1.DatasetRetention{
+		ObjectMeta: meta("digits", 3*time.Hour),
+		Spec: lethev1.DatasetRetentionSpec{Sealed: true, Retention: lethev1.RetentionPolicy{
+			AfterTraining: metav1.Duration{Duration: 24 * time.Hour}, MaxAge: metav1.Duration{Duration: 720 * time.Hour},
+		}},
+		Status: lethev1.DatasetRetentionStatus{
+			State: lethev1.DatasetReady, Reason: lethev1.ReasonVerified, Message: "Runs may start on it.",
+			Location: &lethev1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid/"},
+			Objects:  new(int64(24)), Bytes: new(int64(11 << 20)), ManifestDigest: "sha256:cd",
+			LastUsedTime: at(-30 * time.Minute), ExpiresAt: at(24*time.Hour - time.Second),
+		},
+	}
+}
+
+func open() lethev1.DatasetRetention {
+	return lethev1.DatasetRetention{
+		ObjectMeta: meta("faces", time.Minute),
+		Status:     lethev1.DatasetRetentionStatus{State: lethev1.DatasetOpen, Reason: lethev1.ReasonUploadOpen},
+	}
+}
+
+func erasing() lethev1.DatasetRetention {
+	ds := ready()
+	ds.Name, ds.DeletionTimestamp = "voices", at(-time.Minute)
+	ds.Status.State, ds.Status.Reason, ds.Status.Message = lethev1.DatasetErasing, lethev1.ReasonErased, ""
+	ds.Status.ExpiresAt = at(-time.Minute)
+	ds.Status.Erasure = &lethev1.ErasureStatus{StartTime: *at(-5 * time.Second), Versions: 25, Bytes: 11 << 20, Uploads: 1}
+	return ds
+}
+
+func TestTables(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	runs := []lethev1.TrainingRun{succeeded(), fresh(), failed()}
+	datasets := []lethev1.DatasetRetention{open(), ready(), erasing()}
+	for _, write := range []func() error{
+		func() error { return Tables(&b, runs, datasets, now) },
+		func() error { return Tables(&b, nil, nil, now) },
+	} {
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "tables.txt", b.String())
+	if runs[0].Name != "digits-1" || datasets[0].Name != "faces" {
+		t.Error("the caller's slices were sorted")
+	}
+}
+
+func TestDetails(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]lethev1.TrainingRun{"run-succeeded": succeeded(), "run-failed": failed(), "run-new": fresh()} {
+		var b strings.Builder
+		if err := Run(&b, &run, now); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name+".txt", b.String())
+	}
+	for name, ds := range map[string]lethev1.DatasetRetention{"dataset-ready": ready(), "dataset-open": open(), "dataset-erasing": erasing()} {
+		var b strings.Builder
+		if err := Dataset(&b, &ds, now); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name+".txt", b.String())
+	}
+}
+
+func TestGoes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		mod  func(*lethev1.DatasetRetention)
+		want string
+	}{
+		"counts down":          {func(*lethev1.DatasetRetention) {}, "erased in 23h 59m"},
+		"is due":               {func(ds *lethev1.DatasetRetention) { ds.Status.ExpiresAt = at(0) }, "is due now"},
+		"does not know it yet": {func(ds *lethev1.DatasetRetention) { ds.Status.ExpiresAt = nil }, "not known yet"},
+		"waits for training":   {func(ds *lethev1.DatasetRetention) { ds.Status.State = lethev1.DatasetInUse }, "erased 1d after training"},
+		"goes at once afterwards": {func(ds *lethev1.DatasetRetention) {
+			ds.Status.State = lethev1.DatasetInUse
+			ds.Spec.Retention.AfterTraining.Duration = 0
+		}, "erased when training ends"},
+		"is going": {func(ds *lethev1.DatasetRetention) { ds.DeletionTimestamp = at(0) }, "being erased now"},
+		"waits for its last user": {func(ds *lethev1.DatasetRetention) {
+			ds.DeletionTimestamp = at(0)
+			ds.Status.ActiveRuns = []string{"a", "b"}
+		}, "erased when its runs have ended"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ds := ready()
+			tc.mod(&ds)
+			if got := Goes(&ds, now); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestHints(t *testing.T) {
+	t.Parallel()
+	for reason := range hints {
+		run := failed()
+		run.Status.Failure.Reason = reason
+		if got := Hint(&run); got == "" || strings.Contains(got, "{") {
+			t.Errorf("%s: got %q", reason, got)
+		}
+	}
+	run := failed()
+	if want, got := "read the trainer's last words with: kubectl lethe logs digits-2 -n team", Hint(&run); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	run.Status.Failure.Reason = "SomethingNew"
+	if got := Hint(&run); got != "" {
+		t.Errorf("unknown reason: got %q, want nothing", got)
+	}
+}

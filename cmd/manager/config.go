@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// config is everything that can be set from outside. A flag wins over its
+// environment variable.
+type config struct {
+	// namespace that the operator itself runs in.
+	namespace string
+	// metricsAddress, healthAddress and brokerAddress are listened on.
+	metricsAddress string
+	healthAddress  string
+	brokerAddress  string
+	// brokerURL is how pods reach the broker, brokerPublicURL how people do.
+	brokerURL       string
+	brokerPublicURL string
+	// stagerImage runs beside every trainer.
+	stagerImage string
+	// storeDir holds endpoint, accessKey, secretKey and ca.crt of the store, as a
+	// mounted Secret does.
+	storeDir string
+	// region of the store.
+	region string
+	// datasets, artifacts and receipts are the buckets.
+	datasets, artifacts, receipts string
+	// credentialLife is how long brokered credentials of the store live.
+	credentialLife time.Duration
+	leaderElect    bool
+	// logLevel is debug, info or error.
+	logLevel string
+}
+
+func parseConfig(args []string, env func(string) string, out io.Writer) (config, error) {
+	var c config
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.StringVar(&c.namespace, "namespace", env("POD_NAMESPACE"), "namespace of the operator (POD_NAMESPACE)")
+	flags.StringVar(&c.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics endpoint (HTTPS, authorised); 0 for none")
+	flags.StringVar(&c.healthAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.StringVar(&c.brokerAddress, "broker-bind-address", ":9443", "address of the broker (HTTPS)")
+	flags.StringVar(&c.brokerURL, "broker-url", "https://lethe-broker.lethe-system.svc", "URL of the broker for pods")
+	flags.StringVar(&c.brokerPublicURL, "broker-public-url", "", "URL of the broker for people; the one for pods if not set")
+	flags.StringVar(&c.stagerImage, "stager-image", "", "image of the stager (required)")
+	flags.StringVar(&c.storeDir, "store-dir", "/etc/lethe/store", "folder with endpoint, accessKey, secretKey and ca.crt of the object store")
+	flags.StringVar(&c.region, "store-region", "us-east-1", "region of the object store")
+	flags.StringVar(&c.datasets, "datasets-bucket", "lethe-datasets", "bucket of the datasets")
+	flags.StringVar(&c.artifacts, "artifacts-bucket", "lethe-artifacts", "bucket of the runs' artifacts")
+	flags.StringVar(&c.receipts, "receipts-bucket", "lethe-receipts", "bucket of the erase receipts; should have object lock")
+	flags.DurationVar(&c.credentialLife, "credential-life", time.Hour, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
+	flags.BoolVar(&c.leaderElect, "leader-elect", false, "reconcile in one replica at a time")
+	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
+	if err := flags.Parse(args); err != nil {
+		return c, err
+	}
+	if flags.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q; all settings are flags", flags.Arg(0))
+	}
+	if c.brokerPublicURL == "" {
+		c.brokerPublicURL = c.brokerURL
+	}
+	return c, c.validate()
+}
+
+func (c config) validate() error {
+	var errs []error
+	for _, required := range []struct{ flag, value string }{
+		{"namespace", c.namespace}, {"stager-image", c.stagerImage}, {"store-dir", c.storeDir},
+		{"datasets-bucket", c.datasets}, {"artifacts-bucket", c.artifacts}, {"receipts-bucket", c.receipts},
+	} {
+		if required.value == "" {
+			errs = append(errs, fmt.Errorf("--%s is required", required.flag))
+		}
+	}
+	if c.datasets == c.artifacts || c.datasets == c.receipts || c.artifacts == c.receipts {
+		errs = append(errs, errors.New("datasets, artifacts and receipts each need a bucket of their own"))
+	}
+	for _, u := range []struct{ flag, value string }{{"broker-url", c.brokerURL}, {"broker-public-url", c.brokerPublicURL}} {
+		if parsed, err := url.Parse(u.value); err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" {
+			errs = append(errs, fmt.Errorf("--%s must be an https URL", u.flag))
+		}
+	}
+	if c.credentialLife < 15*time.Minute {
+		errs = append(errs, errors.New("--credential-life is at least 15m, the shortest that STS gives"))
+	}
+	if !strings.Contains(" debug info error ", " "+c.logLevel+" ") {
+		errs = append(errs, fmt.Errorf("--log-level %q is not debug, info or error", c.logLevel))
+	}
+	return errors.Join(errs...)
+}
+
+// brokerHosts are the names and addresses that the broker's certificate is for.
+func (c config) brokerHosts() []string {
+	var hosts []string
+	for _, raw := range []string{c.brokerURL, c.brokerPublicURL} {
+		parsed, err := url.Parse(raw)
+		if err != nil {
+			continue // validate has refused it
+		}
+		if host := parsed.Hostname(); len(hosts) == 0 || hosts[0] != host {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}

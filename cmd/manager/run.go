@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap/zapcore"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// newScheme knows the kinds that the operator touches and no others: each costs
+// memory at rest.
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		corev1.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
+		authenticationv1.AddToScheme, authorizationv1.AddToScheme, lethev1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register kinds: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// cacheOptions keep in memory only what belongs to runs, without the fields that
+// nobody reads.
+func cacheOptions() (cache.Options, error) {
+	ofRuns, err := labels.NewRequirement(lethev1.LabelRun, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("select the children of runs: %w", err)
+	}
+	selector := labels.NewSelector().Add(*ofRuns)
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&batchv1.Job{}: {Label: selector},
+			&corev1.Pod{}:  {Label: selector},
+		},
+	}, nil
+}
+
+func run(ctx context.Context, cfg config) error {
+	level := zapcore.InfoLevel
+	if err := level.Set(cfg.logLevel); err != nil {
+		return fmt.Errorf("set the log level: %w", err)
+	}
+	ctrl.SetLogger(zap.New(zap.Level(level), zap.WriteTo(os.Stderr)))
+
+	mgr, err := newManager(cfg)
+	if err != nil {
+		return err
+	}
+	parts, err := newParts(ctx, cfg, mgr, clock.RealClock{})
+	if err != nil {
+		return err
+	}
+	if err := parts.add(mgr); err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return nil
+}
+
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=lethe-system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+func newManager(cfg config) (ctrl.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	cached, err := cacheOptions()
+	if err != nil {
+		return nil, err
+	}
+	rest, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+		Scheme: scheme,
+		Cache:  cached,
+		// Secrets are read once, live; a cache of them would hold everybody's.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+		Metrics: metricsserver.Options{
+			BindAddress:    cfg.metricsAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:  cfg.healthAddress,
+		LeaderElection:          cfg.leaderElect,
+		LeaderElectionID:        "manager.lethe.dev",
+		LeaderElectionNamespace: cfg.namespace,
+		// Nothing is written after the context ends, so the lease may go at once
+		// and a rollout loses no time.
+		LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, fmt.Errorf("add the health check: %w", err)
+	}
+	return mgr, nil
+}

@@ -1,0 +1,79 @@
+package datasetretention
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// Reasons of events that are not the reason of a condition.
+const (
+	eventExpired = "Expired"
+	eventErased  = "Erased"
+)
+
+// Actions of events: what the controller was doing.
+const (
+	actionCheck = "Check"
+	actionErase = "Erase"
+	actionKeep  = "Expire"
+)
+
+// occurrence is an event to be sent.
+type occurrence struct {
+	kind, reason, action, note string
+}
+
+// transitions are the events for what changed between two statuses: verdicts on a
+// sealed dataset, trouble with the store, and what holds an erase up.
+func transitions(before, after v1alpha1.DatasetRetentionStatus) []occurrence {
+	var out []occurrence
+	if c, changed := changedTo(before, after, v1alpha1.ConditionReady); changed {
+		switch {
+		case c.Status == metav1.ConditionTrue:
+			out = append(out, occurrence{corev1.EventTypeNormal, c.Reason, actionCheck, c.Message})
+		case unusable(c.Reason) || c.Reason == v1alpha1.ReasonStoreUnavailable:
+			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionCheck, c.Message})
+		}
+	}
+	c, changed := changedTo(before, after, v1alpha1.ConditionErasureBlocked)
+	if changed && c.Status == metav1.ConditionTrue {
+		out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionErase, c.Message})
+	}
+	return out
+}
+
+// changedTo gives a condition whose status or reason is another than before. A
+// message alone makes no event.
+func changedTo(before, after v1alpha1.DatasetRetentionStatus, kind string) (metav1.Condition, bool) {
+	now := apimeta.FindStatusCondition(after.Conditions, kind)
+	if now == nil {
+		return metav1.Condition{}, false
+	}
+	was := apimeta.FindStatusCondition(before.Conditions, kind)
+	return *now, was == nil || was.Status != now.Status || was.Reason != now.Reason
+}
+
+// expired tells that the controller deleted a dataset whose time was over.
+func expired() occurrence {
+	return occurrence{
+		corev1.EventTypeNormal, eventExpired, actionKeep,
+		"The dataset's time is over. It was deleted and its data is being erased.",
+	}
+}
+
+// erased tells that the data is gone, and what proves it.
+func erased(e *v1alpha1.ErasureStatus, digest string) occurrence {
+	var versions, bytes int64
+	if e != nil {
+		versions, bytes = e.Versions, e.Bytes
+	}
+	return occurrence{
+		corev1.EventTypeNormal, eventErased, actionErase,
+		fmt.Sprintf("The data was erased: %d object versions, %d bytes. The receipt has the digest %s.", versions, bytes, digest),
+	}
+}

@@ -1,0 +1,198 @@
+package datasetretention
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/internal/index"
+)
+
+// observed is everything that a decision about one dataset needs.
+type observed struct {
+	// now is the time of the whole reconcile, in whole seconds, as the API stores it.
+	now time.Time
+	// dataset as it was read: live if what is due can not be undone, else cached.
+	dataset *v1alpha1.DatasetRetention
+	// home is where the dataset's data must lie, derived from its UID.
+	home v1alpha1.ObjectLocation
+	// runs of the namespace that refer to the dataset, without those of a
+	// predecessor of its name, in alphabetical order.
+	runs []run
+	// copies are the Jobs and Pods that may have a local copy, as "pod/name", in
+	// alphabetical order. Read for a deleted dataset only.
+	copies []string
+	// seal is what the check of the manifest found; nil: it was not asked for, or
+	// the store did not answer.
+	seal *sealCheck
+	// inventory is what an erase would remove; nil: not asked for, or storeErr.
+	inventory *erasure.Inventory
+	// storeErr is why the store could not be asked; nil: it was not, or it answered.
+	storeErr error
+}
+
+// run is what matters here of a TrainingRun that refers to the dataset.
+type run struct {
+	name string
+	// finished in any way.
+	finished bool
+	// bound to this dataset, by UID. False while it waits for it.
+	bound bool
+	// ended is its completion time; zero: it has none.
+	ended time.Time
+}
+
+// observe reads what a decision about the dataset needs. The error is a NotFound
+// API error when there is no such dataset.
+func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (observed, error) {
+	seen, err := r.look(ctx, r.client, key)
+	if err != nil || seen.done() {
+		return seen, err
+	}
+	if seen.deleted() || due(seen) {
+		if seen, err = r.look(ctx, r.live, key); err != nil || seen.done() {
+			return seen, err
+		}
+	}
+	if !seen.deleted() {
+		r.lookAtSeal(ctx, &seen)
+		return seen, nil
+	}
+	if seen.copies, err = r.lookForCopies(ctx, seen.dataset); err != nil {
+		return seen, err
+	}
+	r.lookAtInventory(ctx, &seen)
+	return seen, nil
+}
+
+// look reads the dataset and its runs through one reader.
+func (r *Reconciler) look(ctx context.Context, from client.Reader, key types.NamespacedName) (observed, error) {
+	d := &v1alpha1.DatasetRetention{}
+	if err := from.Get(ctx, key, d); err != nil {
+		return observed{}, fmt.Errorf("get dataset: %w", err)
+	}
+	seen := observed{
+		now:     r.opts.Clock.Now().UTC().Truncate(time.Second),
+		dataset: d,
+		home: v1alpha1.ObjectLocation{
+			Bucket: r.opts.DatasetsBucket,
+			Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
+		},
+	}
+	var list v1alpha1.TrainingRunList
+	err := from.List(ctx, &list, client.InNamespace(d.Namespace), client.MatchingFields{index.RunsByDataset: d.Name})
+	if err != nil {
+		return observed{}, fmt.Errorf("list runs of the dataset: %w", err)
+	}
+	seen.runs = runsOf(d.UID, list.Items)
+	return seen, nil
+}
+
+func runsOf(uid types.UID, items []v1alpha1.TrainingRun) []run {
+	var runs []run
+	for i := range items {
+		status := &items[i].Status
+		if status.Dataset != nil && status.Dataset.UID != uid {
+			continue
+		}
+		one := run{name: items[i].Name, finished: status.State.Finished(), bound: status.Dataset != nil}
+		if status.CompletionTime != nil {
+			one.ended = status.CompletionTime.UTC()
+		}
+		runs = append(runs, one)
+	}
+	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.name, b.name) })
+	return runs
+}
+
+// lookForCopies asks the API server, because an erase must not overlook a Pod that
+// the cache has not seen yet.
+func (r *Reconciler) lookForCopies(ctx context.Context, d *v1alpha1.DatasetRetention) ([]string, error) {
+	here := client.InNamespace(d.Namespace)
+	ours := client.MatchingLabels{v1alpha1.LabelDatasetUID: string(d.UID)}
+	var jobs batchv1.JobList
+	if err := r.live.List(ctx, &jobs, here, ours); err != nil {
+		return nil, fmt.Errorf("list jobs of the dataset: %w", err)
+	}
+	var pods corev1.PodList
+	if err := r.live.List(ctx, &pods, here, ours); err != nil {
+		return nil, fmt.Errorf("list pods of the dataset: %w", err)
+	}
+	var copies []string
+	for i := range jobs.Items {
+		if holdsCopy(&jobs.Items[i]) {
+			copies = append(copies, "job/"+jobs.Items[i].Name)
+		}
+	}
+	for i := range pods.Items {
+		if holdsCopy(&pods.Items[i]) {
+			copies = append(copies, "pod/"+pods.Items[i].Name)
+		}
+	}
+	slices.Sort(copies)
+	return copies, nil
+}
+
+// lookAtSeal checks the manifest of a sealed dataset, once: what was found is in
+// the status from then on, and the data can not be written to any more.
+func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
+	if !sealCheckDue(seen.dataset) || due(*seen) {
+		return
+	}
+	found, err := checkSeal(ctx, r.opts.Store, seen.home)
+	if err != nil {
+		seen.storeErr = fmt.Errorf("check manifest: %w", err)
+		return
+	}
+	seen.seal = &found
+}
+
+// lookAtInventory counts what an erase will remove, once: the counts of the first
+// time are in the status, and a later one would find less.
+func (r *Reconciler) lookAtInventory(ctx context.Context, seen *observed) {
+	if neverPlaced(seen.dataset) || seen.dataset.Status.Erasure != nil || len(eraseVetoes(*seen)) > 0 {
+		return
+	}
+	found, err := r.opts.Eraser.Inventory(ctx, target(*seen))
+	if err != nil {
+		seen.storeErr = fmt.Errorf("take inventory: %w", err)
+		return
+	}
+	seen.inventory = &found
+}
+
+// deleted reports whether the dataset's object is deleted and waits for its erase.
+func (o observed) deleted() bool { return o.dataset.DeletionTimestamp != nil }
+
+// done reports whether the dataset is deleted and the finalizer is off already:
+// nothing of it is our concern any more.
+func (o observed) done() bool {
+	return o.deleted() && !controllerutil.ContainsFinalizer(o.dataset, v1alpha1.FinalizerErase)
+}
+
+// active are the names of the runs that have not ended.
+func (o observed) active() []string {
+	var names []string
+	for _, r := range o.runs {
+		if !r.finished {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+// target is what an erase works on: always the derived place, never one that was read.
+func target(seen observed) erasure.Target {
+	return erasure.Target{Bucket: seen.home.Bucket, Prefix: seen.home.Prefix, UID: string(seen.dataset.UID)}
+}

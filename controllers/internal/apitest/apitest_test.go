@@ -1,0 +1,22 @@
+package apitest_test
+
+import (
+	"testing"
+
+	lethe "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+)
+
+func TestMain(m *testing.M) { apitest.Main(m) }
+
+func TestStartServesLethesKinds(t *testing.T) {
+	t.Parallel()
+	cluster := apitest.Start(t)
+	var runs lethe.TrainingRunList
+	if err := cluster.Client.List(t.Context(), &runs); err != nil {
+		t.Fatalf("list runs: %v", err)
+	}
+	if first, second := cluster.Namespace(t), cluster.Namespace(t); first == second {
+		t.Errorf("two tests got the same namespace %q", first)
+	}
+}

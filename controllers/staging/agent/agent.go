@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+const (
+	// largeFile is the size in bytes above which a file is fetched in ranges.
+	largeFile = rangeSize
+	// rangeSize is the length of one range in bytes: long enough that a request's
+	// cost does not count, short enough that a lost one is cheap to repeat.
+	rangeSize = 16 << 20
+	// bufferSize is what each worker holds in memory, in bytes.
+	bufferSize = 256 << 10
+	// stallTimeout is how long a transfer may go without a byte before its
+	// connection is given up: a store that vanished without a word would
+	// otherwise hold it for as long as TCP retries, about 15 minutes.
+	stallTimeout = time.Minute
+)
+
+// Broker answers the pod (brokerclient.Client is one). Its errors are told apart
+// by brokerclient.Retryable. Both calls may be repeated at will.
+type Broker interface {
+	// Stage gives new credentials for a step at each call.
+	Stage(ctx context.Context, step staging.Step) (staging.StageGrant, error)
+	// Trainer answers late while the trainer runs, see staging.PathTrainer.
+	Trainer(ctx context.Context) (staging.TrainerStatus, error)
+}
+
+// Store is what the agent needs of the object store (objectstore.Client is one).
+// Errors wrap objectstore's sentinels.
+type Store interface {
+	// Get reads length bytes from offset; to the end when length is negative. A
+	// transfer that breaks off ends with an error, never with io.EOF.
+	Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error)
+	// Put writes a whole object of size bytes, or nothing.
+	Put(ctx context.Context, bucket, key string, body io.Reader, size int64, options objectstore.PutOptions) error
+}
+
+// CredentialsFunc gives the credentials of the moment.
+type CredentialsFunc = func(context.Context) (objectstore.Credentials, error)
+
+// Options are what both steps need. All are required but for the last two.
+type Options struct {
+	Broker Broker
+	// Connect makes a client for a granted place; it sends nothing.
+	Connect func(grant staging.StoreGrant, credentials CredentialsFunc) (Store, error)
+	Log     *slog.Logger
+	Clock   clock.WithDelayedExecution
+	// Random gives numbers from 0 to below 1 that spread the retries of many pods.
+	Random func() float64
+	// Patience is how long an unanswered request is repeated; 0 for the step's
+	// default.
+	Patience time.Duration
+	// Parallel is how much happens at once; 0 for the default of each.
+	Parallel Parallel
+}
+
+// Parallel says how many transfers are under way at once. Each holds one buffer of
+// 256 KiB and one connection, so memory is bounded by their sum.
+type Parallel struct {
+	// Small files at once. Default 32.
+	Small int
+	// Large files at once. Default 2 in stage-in, 4 in stage-out.
+	Large int
+	// Ranges of each large file at once (stage-in only). Default 4.
+	Ranges int
+}
+
+// Connections is how many connections to the store the transfers use at most.
+func (p Parallel) Connections() int { return p.Small + p.Large*max(p.Ranges, 1) }
+
+// WithDefaults fills in what is 0.
+func (p Parallel) WithDefaults(step staging.Step) Parallel {
+	large := 2
+	if step == staging.StepStageOut {
+		large = 4
+	}
+	return Parallel{
+		Small:  or(p.Small, 32),
+		Large:  or(p.Large, large),
+		Ranges: or(p.Ranges, 4),
+	}
+}
+
+func or(value, fallback int) int {
+	if value > 0 {
+		return value
+	}
+	return fallback
+}
+
+// session is the connection of one step to broker and store.
+type session struct {
+	Options
+	grants *grants
+	peer   *peer
+	store  Store
+	bucket string
+	prefix string
+}
+
+func newSession(o Options, step staging.Step, patience time.Duration) *session {
+	if o.Patience <= 0 {
+		o.Patience = patience
+	}
+	o.Parallel = o.Parallel.WithDefaults(step)
+	return &session{
+		Options: o,
+		grants:  newGrants(o, step),
+		peer:    newPeer("store", o),
+	}
+}
+
+// open waits for the broker's grant and connects to the place it names.
+func (s *session) open(ctx context.Context) (staging.StageGrant, error) {
+	l, err := s.grants.obtain(ctx)
+	if err != nil {
+		return staging.StageGrant{}, err
+	}
+	place := l.grant.Store
+	s.bucket, s.prefix = place.Bucket, place.Prefix
+	s.store, err = s.Connect(place, s.grants.credentials)
+	if err != nil {
+		return staging.StageGrant{}, fail(staging.ExitUsage, err, "The store that the broker named can not be "+
+			"connected to: its address or certificates are wrong. Check the operator's store settings.")
+	}
+	return l.grant, nil
+}
+
+// persist repeats a call to the store until it succeeds, is refused for good, or
+// patience ends. A refusal counts only when it comes with credentials that the
+// broker has just given out: they may have ended early, and data that is gone
+// because it is being erased is the broker's to explain.
+func (s *session) persist(ctx context.Context, op func(context.Context) error) error {
+	var confirmed uint64
+	err := s.peer.try(ctx, func(ctx context.Context) error {
+		held, err := s.grants.current(ctx)
+		if err != nil {
+			return err
+		}
+		if err = op(ctx); !refused(err) || held.generation == confirmed {
+			return err
+		}
+		fresh, errConfirm := s.grants.confirm(ctx, held.generation)
+		if errConfirm != nil {
+			return errConfirm
+		}
+		confirmed = fresh.generation
+		return op(ctx)
+	})
+	if errors.Is(err, objectstore.ErrDenied) {
+		return fail(staging.ExitDenied, err, "The store refused credentials that the operator has just given out. "+
+			"Check the operator's store user and its policy.")
+	}
+	return err
+}
+
+func refused(err error) bool {
+	return errors.Is(err, objectstore.ErrDenied) || errors.Is(err, objectstore.ErrNotFound)
+}

@@ -1,0 +1,108 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+// artifact is one file to publish.
+type artifact struct {
+	path     string
+	size     int64
+	modified time.Time
+	// sum is valid once it was uploaded.
+	sum [sha256.Size]byte
+}
+
+// collection is what the trainer left, in manifest order.
+type collection struct {
+	root      *os.Root
+	artifacts []artifact
+	// skipped counts what is neither file nor folder. A link may point to the
+	// dataset or out of the volume, and a device or pipe has no contents.
+	skipped int64
+}
+
+func (c *collection) close() { _ = c.root.Close() } // Nothing is buffered in a folder's handle.
+
+// collect lists the regular files of a folder, following no link. All names are
+// checked before the first file is uploaded.
+func collect(folder string) (*collection, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, artifactsFailure(err)
+	}
+	c := &collection{root: root}
+	if err := fs.WalkDir(root.FS(), ".", c.visit); err != nil {
+		c.close()
+		return nil, artifactsFailure(err)
+	}
+	slices.SortFunc(c.artifacts, func(a, b artifact) int { return strings.Compare(a.path, b.path) })
+	return c, nil
+}
+
+func (c *collection) visit(path string, entry fs.DirEntry, err error) error {
+	switch {
+	case err != nil || entry.IsDir():
+		return err
+	case !entry.Type().IsRegular():
+		c.skipped++
+		return nil
+	}
+	if err := objectkey.ValidatePath(path); err != nil {
+		return fail(staging.ExitIOError, err, "The artifacts can not be published because of the name of one of them: "+
+			"%s. Let the trainer choose another name.", err)
+	}
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	c.artifacts = append(c.artifacts, artifact{path: path, size: info.Size(), modified: info.ModTime()})
+	return nil
+}
+
+// artifactsFailure explains an error of reading what the trainer left.
+func artifactsFailure(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fail(staging.ExitIOError, err, "An artifact can not be read: permission denied. "+
+			"Let the trainer write files and folders that its group can read.")
+	}
+	return volumeFailure("read the artifacts", err)
+}
+
+// open opens an artifact, which must be as it was when it was listed.
+func (c *collection) open(a *artifact) (*os.File, error) {
+	f, err := c.root.Open(a.path)
+	if err != nil {
+		return nil, artifactsFailure(err)
+	}
+	if err := unchanged(f, a); err != nil {
+		_ = f.Close() // It was only read.
+		return nil, err
+	}
+	return f, nil
+}
+
+func unchanged(f *os.File, a *artifact) error {
+	info, err := f.Stat()
+	if err != nil {
+		return artifactsFailure(err)
+	}
+	if !info.Mode().IsRegular() || info.Size() != a.size || !info.ModTime().Equal(a.modified) {
+		return errChanged()
+	}
+	return nil
+}
+
+func errChanged() error {
+	return fail(staging.ExitIOError, nil, "An artifact changed while it was uploaded. "+
+		"Nothing may write to the artifacts folder after the trainer's end.")
+}

@@ -1,0 +1,36 @@
+// Package broker is the operator's HTTPS endpoint that exchanges identities of the
+// cluster for short-lived credentials of the store, by the protocol in the package
+// staging.
+//
+// It exists so that no credential of the store ever lies in a tenant's namespace:
+// every grant is made for one caller and one place, is kept in memory on both
+// sides, and ends by itself. Every replica of the operator serves it, because
+// it only reads from the cluster and so needs no leader.
+//
+// # Who is believed
+//
+// Pods show a service-account token that is bound to them and to the broker's
+// audience. Everything else is read live from the API server: pod -> Job -> run ->
+// dataset, each by the controller's owner reference and its UID. Labels are not
+// looked at, because a tenant can write them. People show any token that the API
+// server believes, and need the right to the subresource.
+//
+// The trust boundary is the namespace: who may create pods that pass for a run's
+// can reach what that run can reach. No other namespace's data is ever in reach.
+//
+// # What a dataset that is being erased refuses
+//
+// stage-in and uploads are refused from the moment of deletion: the first would
+// make a new copy of the data, the second would add to what is being removed.
+// stage-out is not: it neither reads nor writes the dataset, artifacts have a life
+// of their own, and the erase waits for the run in any case, so to refuse it
+// would only throw away training that is done. What refuses stage-out is the end
+// or the deletion of its run.
+//
+// # How long a grant outlives its reason
+//
+// STS credentials can not be taken back on every store. They live for
+// Options.CredentialLife, those of uploads only for UploadLife, which so bounds how
+// long after the sealing or the deletion of a dataset a stray write can still
+// arrive.
+package broker

@@ -1,0 +1,155 @@
+package broker
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+)
+
+// Lives of credentials.
+const (
+	// MinCredentialLife is the shortest life that STS gives.
+	MinCredentialLife = 15 * time.Minute
+	// DefaultCredentialLife is twice an outage of the operator of half an hour.
+	DefaultCredentialLife = time.Hour
+	// UploadLife is the life of credentials that write to a dataset. It is the
+	// shortest possible, because they outlive the sealing and the deletion of the
+	// dataset by it: an erase that ends sooner than this after the later of both
+	// may see a stray write.
+	UploadLife = MinCredentialLife
+)
+
+// Rate limits of one namespace or person, and bounds of the whole server.
+const (
+	defaultRate  = 50  // requests a second
+	defaultBurst = 200 // requests
+	// maxInFlight bounds the requests that are worked on at a time, maxWaiting
+	// those that wait for a trainer's end and cost a goroutine each.
+	maxInFlight = 256
+	maxWaiting  = 4096
+)
+
+// TokenReviewer asks the API server whose a token is. The client-go client
+// AuthenticationV1().TokenReviews() is one. An invalid token is not an error.
+type TokenReviewer interface {
+	Create(ctx context.Context, review *authenticationv1.TokenReview, o metav1.CreateOptions) (*authenticationv1.TokenReview, error)
+}
+
+// AccessReviewer asks the API server what somebody may do. The client-go client
+// AuthorizationV1().SubjectAccessReviews() is one. A denial is not an error.
+type AccessReviewer interface {
+	Create(ctx context.Context, review *authorizationv1.SubjectAccessReview, o metav1.CreateOptions) (*authorizationv1.SubjectAccessReview, error)
+}
+
+// Assumer gives credentials of the store that can do what the session policy
+// allows, and no more, for the given life. Every call gives new ones. All errors
+// are taken for passing ones.
+type Assumer interface {
+	AssumeRole(ctx context.Context, policy string, life time.Duration) (objectstore.Credentials, error)
+}
+
+// CertificateFunc gives the server's certificate for a handshake; see Certificates.
+type CertificateFunc func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+// Store says what callers are told about the store.
+type Store struct {
+	// Endpoint is the URL under which pods and people reach the store.
+	Endpoint string
+	// CABundle holds the certificates that the store's is verified with, PEM;
+	// empty for the system's.
+	CABundle string
+	// Region of the store; may be empty.
+	Region string
+	// DatasetsBucket and ArtifactsBucket are the buckets' names.
+	DatasetsBucket  string
+	ArtifactsBucket string
+}
+
+// Options of a Server. What has no default is required.
+type Options struct {
+	// Address to listen on, for example ":9443".
+	Address string
+	// Certificate gives the server's certificates.
+	Certificate CertificateFunc
+	// Pods reads pods from the local cache.
+	Pods client.Reader
+	// Live reads from the API server itself: what is decided by it is irreversible.
+	Live client.Reader
+	// Tokens and Access ask the API server about callers.
+	Tokens TokenReviewer
+	Access AccessReviewer
+	// STS gives credentials.
+	STS Assumer
+	// Store says what callers are told about the store.
+	Store Store
+	// CredentialLife of credentials for pods and for artifacts; at least
+	// MinCredentialLife. Default DefaultCredentialLife.
+	CredentialLife time.Duration
+	// RequestsPerSecond and Burst limit each namespace of service accounts and
+	// each other user. Defaults 50 and 200.
+	RequestsPerSecond float64
+	Burst             int
+	// Clock tells the time and waits.
+	Clock clock.WithTicker
+	// Random gives the request identifiers in logs; safe for concurrent use.
+	Random io.Reader
+	// Log gets failures behind the broker, never tokens or credentials.
+	Log logr.Logger
+	// Metrics gets the broker's metrics; nil for none.
+	Metrics prometheus.Registerer
+}
+
+// complete checks the options and fills in the defaults.
+func (o *Options) complete() error {
+	if o.CredentialLife == 0 {
+		o.CredentialLife = DefaultCredentialLife
+	}
+	if o.RequestsPerSecond == 0 {
+		o.RequestsPerSecond = defaultRate
+	}
+	if o.Burst == 0 {
+		o.Burst = defaultBurst
+	}
+	if o.Address == "" || o.Certificate == nil || o.Clock == nil || o.Random == nil {
+		return errors.New("address, certificate, clock and random are required")
+	}
+	if o.Pods == nil || o.Live == nil || o.Tokens == nil || o.Access == nil || o.STS == nil {
+		return errors.New("the readers, the reviewers and STS are required")
+	}
+	if o.CredentialLife < MinCredentialLife {
+		return fmt.Errorf("credential life %v is shorter than %v, the least that STS gives", o.CredentialLife, MinCredentialLife)
+	}
+	if o.RequestsPerSecond < 0 || o.Burst < 0 {
+		return errors.New("rate and burst are greater than zero")
+	}
+	return o.Store.check()
+}
+
+func (s Store) check() error {
+	if u, err := url.Parse(s.Endpoint); err != nil || u.Host == "" {
+		return errors.New(`the store's endpoint is a URL like "https://minio.example:9000"`)
+	}
+	for _, bucket := range []string{s.DatasetsBucket, s.ArtifactsBucket} {
+		if !bucketPattern.MatchString(bucket) {
+			return fmt.Errorf("%q is not a bucket's name", bucket)
+		}
+	}
+	if s.DatasetsBucket == s.ArtifactsBucket {
+		return errors.New("datasets and artifacts lie in different buckets")
+	}
+	return nil
+}

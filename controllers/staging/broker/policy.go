@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+)
+
+// maxPolicy is the most bytes that STS takes as an inline session policy.
+const maxPolicy = 2048
+
+// What may stand in a policy. Everything that has a meaning in its patterns ("*",
+// "?", "${") is outside of these, so a name can never widen what it names.
+var (
+	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	uidPattern       = regexp.MustCompile(`^[A-Za-z0-9][-A-Za-z0-9]{0,63}$`)
+	bucketPattern    = regexp.MustCompile(`^[a-z0-9][-.a-z0-9]{1,61}[a-z0-9]$`)
+)
+
+// errUnsafe is wrapped by errors about names that may not stand in a policy.
+var errUnsafe = errors.New("name may not stand in a policy")
+
+// place is where one object's data lies: a bucket, and the prefix that is derived
+// from the object's namespace and UID.
+type place struct {
+	bucket string
+	prefix string
+}
+
+// newPlace derives the place; the error wraps errUnsafe.
+func newPlace(bucket, namespace, uid string) (place, error) {
+	switch {
+	case !bucketPattern.MatchString(bucket):
+		return place{}, fmt.Errorf("%w: bucket %q", errUnsafe, bucket)
+	case !namespacePattern.MatchString(namespace):
+		return place{}, fmt.Errorf("%w: namespace %q", errUnsafe, namespace)
+	case !uidPattern.MatchString(uid):
+		return place{}, fmt.Errorf("%w: UID %q", errUnsafe, uid)
+	}
+	return place{bucket: bucket, prefix: objectkey.OwnerPrefix(namespace, uid)}, nil
+}
+
+// readPolicy reads every object of the place whose key is known. There is no
+// listing: the manifest names all keys.
+func readPolicy(p place) (string, error) {
+	return encodePolicy([]string{"s3:GetObject"}, p, p.prefix+"*")
+}
+
+// writePolicy writes every object of the place, in one piece or in parts. It
+// neither reads, lists nor deletes.
+func writePolicy(p place) (string, error) {
+	return encodePolicy(writeActions(), p, p.prefix+"*")
+}
+
+// uploadPolicy writes the files and the manifest of a dataset, and nothing that
+// the operator itself may keep beside them.
+func uploadPolicy(p place) (string, error) {
+	return encodePolicy(writeActions(), p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix))
+}
+
+func writeActions() []string {
+	return []string{"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+}
+
+type policyDocument struct {
+	Version   string
+	Statement []policyStatement
+}
+
+type policyStatement struct {
+	Effect   string
+	Action   []string
+	Resource []string
+}
+
+func encodePolicy(actions []string, p place, keys ...string) (string, error) {
+	resources := make([]string, 0, len(keys))
+	for _, key := range keys {
+		resources = append(resources, "arn:aws:s3:::"+p.bucket+"/"+key)
+	}
+	data, err := json.Marshal(policyDocument{
+		Version:   "2012-10-17",
+		Statement: []policyStatement{{Effect: "Allow", Action: actions, Resource: resources}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("encode session policy: %w", err)
+	}
+	if len(data) > maxPolicy {
+		return "", fmt.Errorf("session policy has %d bytes, more than the %d that STS takes", len(data), maxPolicy)
+	}
+	return string(data), nil
+}

@@ -1,0 +1,159 @@
+package trainingrun
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
+)
+
+// podGrace is how long a Job may be without a Pod before the operator asks for
+// the reason. The Job controller needs far less when nothing is wrong.
+const podGrace = 10 * time.Second
+
+// observed is everything that a decision needs, read once.
+type observed struct {
+	// Run as it was read. nil: it does not exist, and nothing else is set.
+	Run *v1alpha1.TrainingRun
+	// Dataset that the run refers to. nil: not found, or not looked at because
+	// the run has a Job.
+	Dataset *v1alpha1.DatasetRetention
+	// Job of the run's name, whoever owns it. nil: not found.
+	Job *batchv1.Job
+	// Pods of the run's own Job, oldest first.
+	Pods []corev1.Pod
+	// Strays are Pods that the run's Job made and that no Job controls any more.
+	Strays []corev1.Pod
+	// Refusal is the API server's last answer to the Job controller's attempts to
+	// make the Pod. "": it refused nothing, or it was not asked because a Pod exists.
+	Refusal string
+	// Now is the time of the observation.
+	Now time.Time
+}
+
+// observe reads through the given reader: the cache, or the API server itself
+// before a decision that can not be taken back.
+func (r *Reconciler) observe(ctx context.Context, from client.Reader, key client.ObjectKey) (observed, error) {
+	o := observed{Now: r.clock.Now()}
+	run, err := get(ctx, from, key, &v1alpha1.TrainingRun{})
+	if err != nil || run == nil {
+		return o, err
+	}
+	o.Run = run
+	if o.settled() {
+		return o, nil
+	}
+	jobKey := client.ObjectKey{Namespace: run.Namespace, Name: resources.JobName(run)}
+	if o.Job, err = get(ctx, from, jobKey, &batchv1.Job{}); err != nil {
+		return o, err
+	}
+	if o.Job == nil {
+		datasetKey := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.DatasetRef.Name}
+		if o.Dataset, err = get(ctx, from, datasetKey, &v1alpha1.DatasetRetention{}); err != nil {
+			return o, err
+		}
+	}
+	if err := o.readPods(ctx, from); err != nil {
+		return o, err
+	}
+	o.Refusal, err = r.refusal(ctx, o)
+	return o, err
+}
+
+// settled says that the run has ended and is not being deleted: nothing is left
+// to find out about it.
+func (o observed) settled() bool {
+	return o.Run.Status.State.Finished() && o.Run.DeletionTimestamp.IsZero()
+}
+
+// ownJob is the Job when it is the run's own. A tenant can make a Job of any
+// name, so the name alone proves nothing.
+func (o observed) ownJob() *batchv1.Job {
+	if o.Job == nil || !metav1.IsControlledBy(o.Job, o.Run) {
+		return nil
+	}
+	return o.Job
+}
+
+// readPods sorts the Pods that carry the run's label by whom they belong to. The
+// label only finds them; the UIDs say whose they are.
+func (o *observed) readPods(ctx context.Context, from client.Reader) error {
+	var list corev1.PodList
+	err := from.List(ctx, &list, client.InNamespace(o.Run.Namespace), client.MatchingLabels{v1alpha1.LabelRun: o.Run.Name})
+	if err != nil {
+		return fmt.Errorf("list pods of training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
+	}
+	slices.SortFunc(list.Items, func(a, b corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	job := o.ownJob()
+	for _, pod := range list.Items {
+		switch {
+		case job != nil && metav1.IsControlledBy(&pod, job):
+			o.Pods = append(o.Pods, pod)
+		case pod.Labels[v1alpha1.LabelRunUID] == string(o.Run.UID):
+			o.Strays = append(o.Strays, pod)
+		}
+	}
+	return nil
+}
+
+// refusal asks why a Job has no Pod. The Job controller tells it in an event only
+// (reason FailedCreate), and events are read, not watched: there are too many of
+// them in a cluster to keep them for this one question.
+func (r *Reconciler) refusal(ctx context.Context, o observed) (string, error) {
+	job := o.ownJob()
+	if job == nil || jobEnded(job) || len(o.Pods) > 0 || o.Now.Sub(job.CreationTimestamp.Time) < podGrace {
+		return "", nil
+	}
+	var list corev1.EventList
+	err := r.live.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{
+		"involvedObject.uid": string(job.UID),
+		"reason":             "FailedCreate",
+	})
+	if err != nil {
+		return "", fmt.Errorf("list events of job %s/%s: %w", job.Namespace, job.Name, err)
+	}
+	if len(list.Items) == 0 {
+		return "", nil
+	}
+	last := slices.MaxFunc(list.Items, func(a, b corev1.Event) int { return lastSeen(a).Compare(lastSeen(b)) })
+	return last.Message, nil
+}
+
+func lastSeen(event corev1.Event) time.Time {
+	latest := event.LastTimestamp.Time
+	if event.Series != nil && event.Series.LastObservedTime.After(latest) {
+		latest = event.Series.LastObservedTime.Time
+	}
+	if event.EventTime.After(latest) {
+		latest = event.EventTime.Time
+	}
+	return latest
+}
+
+// get reads an object into a new value. Not found is nil, because it is a fact
+// that decisions are made on, not an error.
+//
+//nolint:nilnil // The one place where a missing object becomes a fact.
+func get[T client.Object](ctx context.Context, from client.Reader, key client.ObjectKey, into T) (found T, err error) {
+	var none T
+	err = from.Get(ctx, key, into)
+	if apierrors.IsNotFound(err) {
+		return none, nil
+	}
+	if err != nil {
+		return none, fmt.Errorf("read %T %s: %w", into, key, err)
+	}
+	return into, nil
+}

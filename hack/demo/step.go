@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+)
+
+// stepLimit bounds one step; a step that takes longer hangs.
+const stepLimit = 5 * time.Minute
+
+type step struct {
+	title string
+	do    func(ctx context.Context) error
+}
+
+type demo struct {
+	out   io.Writer
+	cache string
+	work  string
+	store *objectstore.Client
+	begun time.Time
+	count int
+	// data is where the dataset lies; known once it is uploaded.
+	data datasetFacts
+}
+
+// stepError is a step that failed, with what a person needs to find out why.
+type stepError struct {
+	title string
+	err   error
+	state string
+}
+
+func (e *stepError) Error() string { return e.title + ": " + e.err.Error() }
+func (e *stepError) Unwrap() error { return e.err }
+
+func (e *stepError) explain(w io.Writer) {
+	fmt.Fprintf(w, "\nThe demo failed at: %s\nCause: %v\n", e.title, e.err)
+	if e.state != "" {
+		fmt.Fprintf(w, "\nThe cluster says:\n%s\n", e.state)
+	}
+	fmt.Fprintf(w, `Where to look (after: eval "$(.cache/bin/lab env)"):
+  make lab-status
+  kubectl -n %[1]s get runs,datasets,pods,events
+  kubectl -n %[1]s describe run %[2]s
+  kubectl -n lethe-system logs deploy/lethe-manager
+`, namespace, runName)
+}
+
+func newDemo(env func(string) string, out io.Writer) (*demo, error) {
+	for _, name := range []string{"KUBECONFIG", "LETHE_CACHE", "LETHE_S3_ENDPOINT", "LETHE_S3_CA"} {
+		if env(name) == "" {
+			return nil, fmt.Errorf("%s is not set; run this as `make demo`", name)
+		}
+	}
+	ca, err := os.ReadFile(env("LETHE_S3_CA"))
+	if err != nil {
+		return nil, fmt.Errorf("read the store's certificate: %w", err)
+	}
+	store, err := objectstore.New(objectstore.Config{
+		Endpoint: env("LETHE_S3_ENDPOINT"),
+		CABundle: ca,
+		Credentials: objectstore.Static(objectstore.Credentials{
+			AccessKeyID: env("LETHE_S3_ACCESS_KEY"), SecretAccessKey: env("LETHE_S3_SECRET_KEY"),
+		}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "lethe-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder to work in: %w", err)
+	}
+	return &demo{out: out, cache: env("LETHE_CACHE"), work: work, store: store, begun: time.Now()}, nil
+}
+
+func (d *demo) close() {
+	if err := os.RemoveAll(d.work); err != nil {
+		fmt.Fprintln(os.Stderr, "demo: remove the folder that was worked in:", err)
+	}
+}
+
+func (d *demo) do(ctx context.Context, s step) error {
+	d.count++
+	fmt.Fprintf(d.out, "\n\x1b[1m%2d  %s\x1b[0m\n", d.count, s.title)
+	limited, cancel := context.WithTimeout(ctx, stepLimit)
+	defer cancel()
+	err := s.do(limited)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(limited.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("it took longer than %s: %w", stepLimit, err)
+	}
+	// What the cluster says is a help, not a step: its own failure is not told.
+	state, _ := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "runs,datasets,pods", "-o", "wide").CombinedOutput() //nolint:gosec // a fixed command
+	return &stepError{title: s.title, err: err, state: string(state)}
+}
+
+// show prints a command and runs it, with its output going to the terminal.
+func (d *demo) show(ctx context.Context, name string, args ...string) error {
+	shown := strings.ReplaceAll(strings.Join(append([]string{filepath.Base(name)}, args...), " "), d.work, "$WORK")
+	shown = strings.Replace(shown, "kubectl-lethe", "kubectl lethe", 1)
+	fmt.Fprintf(d.out, "    \x1b[2m$ %s\x1b[0m\n", shown)
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the demo's own commands
+	cmd.Stdout, cmd.Stderr = d.out, d.out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w", shown, err)
+	}
+	return nil
+}
+
+// quiet runs a command and gives what it prints.
+func (d *demo) quiet(ctx context.Context, name string, args ...string) (string, error) {
+	var out, errOut bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the demo's own commands
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+func (d *demo) tool(name string) string { return filepath.Join(d.cache, "bin", name) }
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "    "+format+"\n", args...) }

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+)
+
+const (
+	namespace   = "lethe-demo"
+	datasetName = "digits"
+	runName     = "digits-1"
+	// window is the demo's retention window: short enough to wait for.
+	window = "15s"
+	// minAccuracy is what the trained model must reach on held-out digits.
+	minAccuracy = "0.93"
+	samples     = "config/samples"
+)
+
+// datasetFacts is what the demo remembers of the dataset, whose object is gone
+// when the store is searched.
+type datasetFacts struct {
+	bucket, prefix, uid string
+}
+
+func (d *demo) namespace(ctx context.Context) error {
+	if _, err := d.quiet(ctx, "kubectl", "get", "namespace", namespace); err != nil {
+		if err := d.show(ctx, "kubectl", "create", "namespace", namespace); err != nil {
+			return err
+		}
+	} else {
+		d.say("The namespace is there from an earlier demo; its run and dataset go first.")
+		if _, err := d.quiet(ctx, "kubectl", "-n", namespace, "delete", "runs,datasets", "--all", "--timeout=4m"); err != nil {
+			return err
+		}
+	}
+	return d.show(ctx, "kubectl", "-n", namespace, "apply", "-f", filepath.Join(samples, "uploader.yaml"))
+}
+
+func (d *demo) export(ctx context.Context) error {
+	return d.show(ctx, d.tool("digits"), "export", filepath.Join(d.work, "digits"))
+}
+
+func (d *demo) upload(ctx context.Context) error {
+	err := d.show(ctx, d.tool("kubectl-lethe"), "upload", filepath.Join(d.work, "digits"), datasetName,
+		"-n", namespace, "--after-training", window)
+	if err != nil {
+		return err
+	}
+	out, err := d.quiet(ctx, "kubectl", "-n", namespace, "get", "dataset", datasetName, "-o", "json")
+	if err != nil {
+		return err
+	}
+	var ds lethev1.DatasetRetention
+	if err := json.Unmarshal([]byte(out), &ds); err != nil {
+		return fmt.Errorf("read the dataset: %w", err)
+	}
+	if ds.Status.Location == nil {
+		return errors.New("the dataset has no location after its upload")
+	}
+	d.data = datasetFacts{bucket: ds.Status.Location.Bucket, prefix: ds.Status.Location.Prefix, uid: string(ds.UID)}
+	return d.show(ctx, "kubectl", "-n", namespace, "get", "datasets")
+}
+
+func (d *demo) apply(ctx context.Context) error {
+	return d.show(ctx, "kubectl", "-n", namespace, "apply", "-f", filepath.Join(samples, "trainingrun.yaml"))
+}
+
+func (d *demo) follow(ctx context.Context) error {
+	if err := d.show(ctx, d.tool("kubectl-lethe"), "logs", runName, "-n", namespace, "--follow"); err != nil {
+		return err
+	}
+	if err := d.show(ctx, d.tool("kubectl-lethe"), "status", runName, "-n", namespace, "--watch"); err != nil {
+		return err
+	}
+	return d.show(ctx, "kubectl", "-n", namespace, "get", "runs")
+}
+
+func (d *demo) artifacts(ctx context.Context) error {
+	results := filepath.Join(d.work, "results")
+	if err := d.show(ctx, d.tool("kubectl-lethe"), "artifacts", runName, results, "-n", namespace); err != nil {
+		return err
+	}
+	return d.show(ctx, d.tool("digits"), "evaluate", "-model", filepath.Join(results, "model.json"),
+		"-data", filepath.Join(d.work, "digits"), "-min", minAccuracy)
+}
+
+func (d *demo) before(ctx context.Context) error {
+	found, err := d.search(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("%s", found)
+	if found.versions == 0 {
+		return errors.New("the store holds nothing of the dataset before its erase; was the window too short?")
+	}
+	return nil
+}
+
+func (d *demo) waitErased(ctx context.Context) error {
+	if err := d.show(ctx, "kubectl", "-n", namespace, "get", "dataset", datasetName, "-o", "wide", "--ignore-not-found"); err != nil {
+		return err
+	}
+	return d.show(ctx, "kubectl", "-n", namespace, "wait", "--for=delete", "dataset/"+datasetName, "--timeout=3m")
+}
+
+func (d *demo) after(ctx context.Context) error {
+	found, err := d.search(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("%s", found)
+	if found != (holdings{bucket: d.data.bucket, prefix: d.data.prefix}) {
+		return errors.New("the store still holds data of the dataset")
+	}
+	return nil
+}
+
+func (d *demo) receipt(ctx context.Context) error {
+	body, err := d.store.Get(ctx, receiptsBucket, objectkey.Receipt(namespace, d.data.uid), 0, -1)
+	if err != nil {
+		return fmt.Errorf("fetch the receipt: %w", err)
+	}
+	defer func() { _ = body.Close() }() // read to its end below
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return fmt.Errorf("read the receipt: %w", err)
+	}
+	d.say("s3://%s/%s", receiptsBucket, objectkey.Receipt(namespace, d.data.uid))
+	for line := range strings.Lines(string(text)) {
+		d.say("%s", strings.TrimRight(line, "\n"))
+	}
+	d.say("%s", objectkey.Digest(text))
+	return nil
+}
+
+func (d *demo) next() {
+	fmt.Fprintf(d.out, `
+Done in %s. The lab is still up. What to try next:
+  eval "$(.cache/bin/lab env)"                      # kubectl, kubectl lethe and the cluster
+  kubectl -n %[2]s get runs,datasets -o wide
+  kubectl -n %[2]s describe run %[3]s
+  kubectl lethe upload DIR my-data -n %[2]s         # a folder of your own
+  kubectl explain trainingrun.spec
+  make lab-status
+  make demo-down                                    # leaves nothing behind
+`, time.Since(d.begun).Round(time.Second), namespace, runName)
+}

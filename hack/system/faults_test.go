@@ -1,0 +1,163 @@
+package system_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+// The tests of this file stop parts that all journeys share, so they do not run
+// beside any other.
+
+func labCommand(t *testing.T, args ...string) {
+	t.Helper()
+	mustRun(t, tool("lab"), args...)
+}
+
+// withoutStore stops MinIO until the returned function is called, or the test ends.
+func withoutStore(t *testing.T) (back func()) {
+	t.Helper()
+	labCommand(t, "stop", "minio")
+	started := false
+	back = func() {
+		if !started {
+			started = true
+			labCommand(t, "start", "minio")
+		}
+	}
+	t.Cleanup(func() {
+		if !started {
+			if out, err := command(context.Background(), tool("lab"), "start", "minio"); err != nil {
+				t.Errorf("start minio again: %v\n%s", err, out)
+			}
+		}
+	})
+	return back
+}
+
+func TestStoreStopsDuringStageIn(t *testing.T) { //nolint:paralleltest // stops what others need
+	ns := newNamespace(t)
+	upload(t, ns, "digits")
+	back := withoutStore(t)
+	create(t, aRun(ns, "patient", "digits"))
+	eventually(t, "stage-in to run", func(ctx context.Context) (bool, string, error) {
+		return initContainerRuns(ctx, ns)
+	})
+	waitRunReason(t, ns, "patient", lethev1.ReasonPodStarting)
+	back()
+	waitRun(t, ns, "patient", lethev1.RunSucceeded)
+}
+
+func initContainerRuns(ctx context.Context, ns string) (bool, string, error) {
+	var pods corev1.PodList
+	if err := lab.kube.List(ctx, &pods, client.InNamespace(ns)); err != nil {
+		return false, "", err
+	}
+	for _, pod := range pods.Items {
+		for _, c := range pod.Status.InitContainerStatuses {
+			if c.Name == staging.ContainerStageIn && c.State.Running != nil {
+				return true, "", nil
+			}
+		}
+	}
+	return false, fmt.Sprintf("%d pods, none of which stages", len(pods.Items)), nil
+}
+
+func TestStoreStopsDuringStageOut(t *testing.T) { //nolint:paralleltest // stops what others need
+	ns := newNamespace(t)
+	upload(t, ns, "digits")
+	create(t, aRun(ns, "patient", "digits", slowly("3")))
+	waitRun(t, ns, "patient", lethev1.RunRunning)
+	back := withoutStore(t)
+	waitRun(t, ns, "patient", lethev1.RunPublishing)
+	back()
+	run := waitRun(t, ns, "patient", lethev1.RunSucceeded)
+	if n := holdings(t, &run.Status.Artifacts.Location); n == 0 {
+		t.Error("the run says Succeeded, and the store holds no artifact")
+	}
+}
+
+func TestStoreStopsDuringErase(t *testing.T) { //nolint:paralleltest // stops what others need
+	ns := newNamespace(t)
+	ds := upload(t, ns, "digits")
+	back := withoutStore(t)
+	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
+		t.Fatal(err)
+	}
+	waitDataset(t, ns, "digits", "to say that the store is away", func(ds lethev1.DatasetRetention) bool {
+		return ds.Status.State == lethev1.DatasetErasing && ds.Status.Reason == lethev1.ReasonStoreUnavailable
+	})
+	back()
+	waitGone(t, &ds)
+	if n := holdings(t, ds.Status.Location); n != 0 {
+		t.Errorf("the store still holds %d versions or uploads", n)
+	}
+	assertReceipt(t, ds)
+}
+
+// manyObjects makes an erase take long enough to be killed in the middle.
+const manyObjects = 6000
+
+func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kills what others need
+	ns := newNamespace(t)
+	ds := upload(t, ns, "big")
+	fill(t, ds.Status.Location)
+	before := holdings(t, ds.Status.Location)
+	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the erase to begin", func(ctx context.Context) (bool, string, error) {
+		var now lethev1.DatasetRetention
+		err := lab.kube.Get(ctx, client.ObjectKeyFromObject(&ds), &now)
+		if apierrors.IsNotFound(err) {
+			t.Fatal("the erase was over before the operator could be killed; raise manyObjects")
+		}
+		return now.Status.Erasure != nil, "not begun", err
+	})
+	kubectl(t, "-n", operatorNamespace, "delete", "pod", "-l", "app.kubernetes.io/name=lethe-manager", "--grace-period=0", "--force")
+	waitGone(t, &ds)
+	if n := holdings(t, ds.Status.Location); n != 0 {
+		t.Errorf("the store still holds %d versions or uploads", n)
+	}
+	assertReceipt(t, ds)
+	var receipt objectkey.EraseReceipt
+	decode(t, readObject(t, receiptsBucket, objectkey.Receipt(ds.Namespace, string(ds.UID))), &receipt)
+	if receipt.Versions != int64(before) {
+		t.Errorf("the receipt counts %d versions, want the %d that were there before the kill", receipt.Versions, before)
+	}
+	kubectl(t, "-n", operatorNamespace, "rollout", "status", "deploy/lethe-manager", "--timeout=2m")
+}
+
+// fill puts many small objects beside the dataset's own.
+func fill(t *testing.T, at *lethev1.ObjectLocation) {
+	t.Helper()
+	const writers = 16
+	errs := make(chan error, writers)
+	for w := range writers {
+		go func() {
+			for i := w; i < manyObjects; i += writers {
+				key := objectkey.Data(at.Prefix, fmt.Sprintf("fill/%06d", i))
+				if err := lab.store.Put(t.Context(), at.Bucket, key, bytes.NewReader([]byte("x")), 1, objectstore.PutOptions{}); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range writers {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
