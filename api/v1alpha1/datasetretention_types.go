@@ -58,6 +58,8 @@ type RetentionPolicy struct {
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
+	// +kubebuilder:validation:MaxLength=21
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="at most 87600h, which is ten years"
 	AfterTraining metav1.Duration `json:"afterTraining,omitzero"`
 	// maxAge is how long the data may stay in all, counted from the creation of
 	// this object; it also ends data that was never used and uploads that were
@@ -66,6 +68,8 @@ type RetentionPolicy struct {
 	// +kubebuilder:default="720h"
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
+	// +kubebuilder:validation:MaxLength=21
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="at most 87600h, which is ten years"
 	MaxAge metav1.Duration `json:"maxAge,omitzero"`
 }
 

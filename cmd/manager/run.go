@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 
-	"go.uber.org/zap/zapcore"
+	"github.com/go-logr/logr"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -14,16 +15,16 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 // newScheme knows the kinds that the operator touches and no others: each costs
@@ -32,7 +33,7 @@ func newScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		corev1.AddToScheme, batchv1.AddToScheme, certificatesv1.AddToScheme,
-		authenticationv1.AddToScheme, authorizationv1.AddToScheme, lethev1.AddToScheme,
+		authenticationv1.AddToScheme, authorizationv1.AddToScheme, v1alpha1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register kinds: %w", err)
@@ -44,7 +45,7 @@ func newScheme() (*runtime.Scheme, error) {
 // cacheOptions keep in memory only what belongs to runs, without the fields that
 // nobody reads.
 func cacheOptions() (cache.Options, error) {
-	ofRuns, err := labels.NewRequirement(lethev1.LabelRun, selection.Exists, nil)
+	ofRuns, err := labels.NewRequirement(v1alpha1.LabelRun, selection.Exists, nil)
 	if err != nil {
 		return cache.Options{}, fmt.Errorf("select the children of runs: %w", err)
 	}
@@ -59,11 +60,13 @@ func cacheOptions() (cache.Options, error) {
 }
 
 func run(ctx context.Context, cfg config) error {
-	level := zapcore.InfoLevel
-	if err := level.Set(cfg.logLevel); err != nil {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.logLevel)); err != nil {
 		return fmt.Errorf("set the log level: %w", err)
 	}
-	ctrl.SetLogger(zap.New(zap.Level(level), zap.WriteTo(os.Stderr)))
+	logs := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
+	ctrl.SetLogger(logr.FromSlogHandler(logs))
+	klog.SetLogger(logr.FromSlogHandler(logs))
 
 	mgr, err := newManager(cfg)
 	if err != nil {
@@ -73,7 +76,7 @@ func run(ctx context.Context, cfg config) error {
 	if err != nil {
 		return err
 	}
-	if err := parts.add(mgr); err != nil {
+	if err := parts.add(ctx, mgr); err != nil {
 		return err
 	}
 	if err := mgr.Start(ctx); err != nil {

@@ -92,7 +92,7 @@ func connect(connections int) func(staging.StoreGrant, agent.CredentialsFunc) (a
 	return func(grant staging.StoreGrant, credentials agent.CredentialsFunc) (agent.Store, error) {
 		return objectstore.New(objectstore.Config{
 			Endpoint:       grant.Endpoint,
-			CABundle:       grant.CABundle,
+			CABundle:       []byte(grant.CABundle),
 			Region:         grant.Region,
 			Credentials:    credentials,
 			MaxConnections: connections,

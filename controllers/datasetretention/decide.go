@@ -148,7 +148,7 @@ func eraseVetoes(seen observed) []veto {
 	} else if len(seen.copies) > 0 {
 		vetoes = append(vetoes, veto{
 			v1alpha1.ReasonRunsActive,
-			fmt.Sprintf("The data is erased as soon as %s, which may have a copy of it, ended.", have(seen.copies)),
+			fmt.Sprintf("The data is erased as soon as %s ended, because a copy of it may be there.", have(seen.copies)),
 		})
 	}
 	return vetoes

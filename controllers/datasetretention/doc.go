@@ -12,20 +12,20 @@
 //
 // # States
 //
-//	              sealed                 whole                run starts
-//	  Open ----------------> Sealing ------------> Ready <--------------> InUse
-//	   |                        |                    |      runs end        |
-//	   | maxAge                 | no usable          | expiresAt            |
-//	   |                        v manifest           |                      |
-//	   |                     Invalid                 |                      |
-//	   |                        | maxAge             |                      |
-//	   +------------------------+---------+----------+                      |
-//	                                      v                                 |
-//	      kubectl delete ------------> Erasing <----------------------------+
-//	                                      |          (waits for the runs to end)
-//	      users gone, store empty, receipt written
-//	                                      v
-//	                                    gone
+//	            sealed                 whole                run starts
+//	Open ----------------> Sealing ------------> Ready <--------------> InUse
+//	 |                        |                    |      runs end        |
+//	 | maxAge                 | no usable          | expiresAt            |
+//	 |                        v manifest           |                      |
+//	 |                     Invalid                 |                      |
+//	 |                        | maxAge             |                      |
+//	 +------------------------+---------+----------+                      |
+//	                                    v                                 |
+//	    kubectl delete ------------> Erasing <----------------------------+
+//	                                    |          (waits for the runs to end)
+//	    users gone, store empty, receipt written
+//	                                    v
+//	                                  gone
 //
 // # Conditions
 //

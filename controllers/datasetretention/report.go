@@ -3,6 +3,7 @@ package datasetretention
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -230,7 +231,7 @@ const maxMessage = 1000
 
 func clip(message string) string {
 	if len(message) > maxMessage {
-		return message[:maxMessage]
+		return strings.ToValidUTF8(message[:maxMessage], "")
 	}
 	return message
 }

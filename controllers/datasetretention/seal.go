@@ -16,8 +16,9 @@ import (
 // be repeated, and give errors that wrap objectstore.ErrNotFound when the object
 // or the bucket is not there.
 type Store interface {
-	// Get opens an object. The error may also come from the first read.
-	Get(ctx context.Context, bucket, key string) (io.ReadCloser, error)
+	// Get opens length bytes of an object from offset on; to its end when length
+	// is negative. The error may also come from a read.
+	Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error)
 	// List yields the current objects under a prefix in ascending byte order of
 	// their keys. An error is the last thing that it yields.
 	List(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Object, error]
@@ -80,7 +81,7 @@ func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation) (
 var errNoManifest = errors.New("there is no manifest")
 
 func readManifest(ctx context.Context, store Store, home v1alpha1.ObjectLocation, m *merge) (objectkey.ManifestSummary, error) {
-	body, err := store.Get(ctx, home.Bucket, objectkey.Manifest(home.Prefix))
+	body, err := store.Get(ctx, home.Bucket, objectkey.Manifest(home.Prefix), 0, -1)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return objectkey.ManifestSummary{}, errNoManifest
 	}

@@ -3,6 +3,7 @@ package staging
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Exit codes of the stager, from sysexits(3) where one fits. Final codes are not
@@ -45,23 +46,32 @@ type Report struct {
 	Bytes          int64  `json:"bytes,omitempty"`
 }
 
-// Encode gives the bytes for the termination message; a long message is cut.
+// Encode gives the bytes for the termination message. A long message is cut
+// between two characters, and further if escapes make it longer than MaxReport.
 func (r Report) Encode() ([]byte, error) {
-	if len(r.Message) > MaxReport/4 {
-		r.Message = r.Message[:MaxReport/4]
+	r.Message = strings.ToValidUTF8(r.Message, "")
+	for limit := MaxReport / 4; ; limit /= 2 {
+		if len(r.Message) > limit {
+			r.Message = strings.ToValidUTF8(r.Message[:limit], "")
+		}
+		data, err := json.Marshal(r)
+		if err != nil {
+			return nil, fmt.Errorf("encode report: %w", err)
+		}
+		if len(data) <= MaxReport || limit == 0 {
+			return data, nil
+		}
 	}
-	data, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("encode report: %w", err)
-	}
-	return data, nil
 }
 
 // ParseReport reads a termination message. It reports false for anything that is
 // not a stager's report, for example the tail of a log.
 func ParseReport(message string) (Report, bool) {
 	var r Report
-	if err := json.Unmarshal([]byte(message), &r); err != nil || r.Step == "" {
+	if err := json.Unmarshal([]byte(message), &r); err != nil {
+		return Report{}, false
+	}
+	if r.Step != StepStageIn && r.Step != StepStageOut {
 		return Report{}, false
 	}
 	return r, true

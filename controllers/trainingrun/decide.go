@@ -57,11 +57,11 @@ func decide(o observed, options Options) plan {
 		runGone,       // nothing to do about a run that does not exist
 		runDeleted,    // make sure that its Job and Pods go, then let it go
 		runEnded,      // a run that has ended stays as it ended
-		jobNotOwned,   // make sure that nobody else's Job is taken for ours
 		jobLost,       // make sure that a run is never trained, and paid for, twice
 		jobFinished,   // make sure that the end of the Job ends the run
 		podFollowed,   // tell how far the Pod has come
 		datasetWaited, // make sure that a run starts on a finished dataset only
+		jobNotOwned,   // make sure that nobody else's Job is taken for ours
 	}
 	for _, ask := range rules {
 		if p, answered := ask(o, options); answered {

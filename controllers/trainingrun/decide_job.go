@@ -15,46 +15,38 @@ const foreignJobInterval = time.Minute
 
 // jobNotOwned keeps the run's hands off a Job of its name that it did not make.
 func jobNotOwned(o observed, _ Options) (plan, bool) {
-	if o.Job == nil || o.ownJob() != nil {
+	if o.Job == nil {
 		return plan{}, false
 	}
-	v := waiting(v1alpha1.ReasonJobNotOwned, fmt.Sprintf(
-		"a Job %q that is not this run's stands in its way; delete it, or create the run under another name", o.Job.Name))
-	if bound(o) {
-		// The run's own Job was replaced behind its back.
-		return lost(o), true
-	}
-	return plan{Verdict: v, Next: next{
-		After: foreignJobInterval,
-		Why:   "the cache may hold only Jobs of runs, so no event tells when a foreign one goes",
-	}}, true
+	return plan{
+		Verdict: waiting(v1alpha1.ReasonJobNotOwned, fmt.Sprintf(
+			"a Job %q that is not this run's stands in its way; delete it, or create the run under another name", o.Job.Name)),
+		Next: next{
+			After: foreignJobInterval,
+			Why:   "the cache may hold only Jobs of runs, so no event tells when a foreign one goes",
+		},
+	}, true
 }
 
-// jobLost ends a run whose Job was there and is gone. It is not made again: the
-// trainer may have run for days, and running it twice would be paid for twice.
+// jobLost ends a run whose Job was there and is gone, or was replaced. It is not
+// made again: the trainer may have run for days, and running it twice would be
+// paid for twice.
+//
+// It waits for Pods that were cut off from the Job: while one runs, a copy of the
+// dataset exists, and a run that has ended no longer protects it.
 func jobLost(o observed, _ Options) (plan, bool) {
-	if o.Job != nil || !bound(o) {
+	if o.ownJob() != nil || o.Run.Status.Dataset == nil {
 		return plan{}, false
 	}
-	return lost(o), true
-}
-
-// lost waits for Pods that were cut off from the Job: while one runs, a copy of
-// the dataset exists, and a run that has ended no longer protects it.
-func lost(o observed) plan {
-	if len(o.Strays) > 0 {
+	if pods := lingering(o.Strays); len(pods) > 0 {
 		return plan{Verdict: ending(o.Run, fmt.Sprintf(
-			"the run's Job was deleted, and the run ends as soon as its Pod %q is gone; delete the Pod if it stays", o.Strays[0].Name))}
+			"the run's Job was deleted, and the run ends as soon as its Pod %q is gone; delete the Pod if it stays", pods[0].Name))}, true
 	}
 	return plan{Verdict: failed(v1alpha1.ReasonJobLost,
-		"the run's Job was deleted by somebody else; delete the run instead of its Job, and create a new run to train again")}
+		"the run's Job was deleted by somebody else; delete the run instead of its Job, and create a new run to train again")}, true
 }
 
-// bound says that a Job was made for the run.
-func bound(o observed) bool { return o.Run.Status.Dataset != nil }
-
-// ending keeps the state, because a run never goes back, and says that it will
-// not go on.
+// ending keeps the state that the run has reached and says that it will not go on.
 func ending(run *v1alpha1.TrainingRun, message string) verdict {
 	state := run.Status.State
 	if state == "" {

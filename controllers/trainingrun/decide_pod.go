@@ -58,6 +58,9 @@ func stableRefusal(message string) string {
 func podVerdict(run *v1alpha1.TrainingRun, pod *corev1.Pod) verdict {
 	trainer := container(pod, staging.ContainerTrainer)
 	switch {
+	case disrupted(pod) && trainer.Running == nil:
+		// The cluster took the Pod away; the Job controller replaces it.
+		return podStarting(run)
 	case trainer.Terminated != nil && trainer.Terminated.ExitCode == 0:
 		return verdict{
 			State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading,

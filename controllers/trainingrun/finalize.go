@@ -2,10 +2,14 @@ package trainingrun
 
 import (
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 // runDeleted lets a deleted run go once nothing of it is left. Its Pods are
@@ -26,20 +30,21 @@ func runDeleted(o observed, _ Options) (plan, bool) {
 	if job != nil && job.DeletionTimestamp.IsZero() {
 		p.Delete = job
 	}
-	p.Release = job == nil && len(o.Pods) == 0 && len(o.Strays) == 0
-	if message, waits := waitsFor(o); waits && !o.Run.Status.State.Finished() {
-		p.Verdict = ending(o.Run, message)
+	pods := slices.Concat(o.Pods, lingering(o.Strays))
+	p.Release = job == nil && len(pods) == 0
+	if len(pods) > 0 && !o.Run.Status.State.Finished() {
+		p.Verdict = ending(o.Run, fmt.Sprintf("the run is being deleted and waits until its Pod %q is gone; "+
+			"it gets %d s to write a last checkpoint. Delete the Pod if it stays", pods[0].Name, resources.TerminationGrace))
 	}
 	return p, true
 }
 
-// waitsFor says what a deleted run is still waiting for, where that takes time.
-func waitsFor(o observed) (string, bool) {
-	switch {
-	case len(o.Strays) > 0 && o.ownJob() == nil:
-		return fmt.Sprintf("the run is being deleted and waits for its Pod %q to go; delete the Pod if it stays", o.Strays[0].Name), true
-	case len(o.Pods) > 0:
-		return "the run is being deleted and waits for its Pod to end", true
-	}
-	return "", false
+// lingering picks the Pods that are worth waiting for: those that still run, and
+// those that the garbage collector is about to remove with their Job. One that
+// was cut off from its Job and has ended holds no data, and may stay for ever.
+func lingering(strays []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(strays), func(pod corev1.Pod) bool {
+		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+		return ended && metav1.GetControllerOfNoCopy(&pod) == nil
+	})
 }

@@ -26,7 +26,7 @@ type observed struct {
 	// Run as it was read. nil: it does not exist, and nothing else is set.
 	Run *v1alpha1.TrainingRun
 	// Dataset that the run refers to. nil: not found, or not looked at because
-	// the run has a Job.
+	// the run has its Job.
 	Dataset *v1alpha1.DatasetRetention
 	// Job of the run's name, whoever owns it. nil: not found.
 	Job *batchv1.Job
@@ -57,7 +57,7 @@ func (r *Reconciler) observe(ctx context.Context, from client.Reader, key client
 	if o.Job, err = get(ctx, from, jobKey, &batchv1.Job{}); err != nil {
 		return o, err
 	}
-	if o.Job == nil {
+	if o.ownJob() == nil {
 		datasetKey := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.DatasetRef.Name}
 		if o.Dataset, err = get(ctx, from, datasetKey, &v1alpha1.DatasetRetention{}); err != nil {
 			return o, err
@@ -144,8 +144,6 @@ func lastSeen(event corev1.Event) time.Time {
 
 // get reads an object into a new value. Not found is nil, because it is a fact
 // that decisions are made on, not an error.
-//
-//nolint:nilnil // The one place where a missing object becomes a fact.
 func get[T client.Object](ctx context.Context, from client.Reader, key client.ObjectKey, into T) (found T, err error) {
 	var none T
 	err = from.Get(ctx, key, into)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 )
@@ -60,7 +60,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var ds lethev1.DatasetRetention
+	var ds v1alpha1.DatasetRetention
 	if err := json.Unmarshal([]byte(out), &ds); err != nil {
 		return fmt.Errorf("read the dataset: %w", err)
 	}

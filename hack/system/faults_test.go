@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
@@ -53,9 +53,9 @@ func TestStoreStopsDuringStageIn(t *testing.T) { //nolint:paralleltest // stops 
 	eventually(t, "stage-in to run", func(ctx context.Context) (bool, string, error) {
 		return initContainerRuns(ctx, ns)
 	})
-	waitRunReason(t, ns, "patient", lethev1.ReasonPodStarting)
+	waitRunReason(t, ns, "patient", v1alpha1.ReasonPodStarting)
 	back()
-	waitRun(t, ns, "patient", lethev1.RunSucceeded)
+	waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
 }
 
 func initContainerRuns(ctx context.Context, ns string) (bool, string, error) {
@@ -77,11 +77,11 @@ func TestStoreStopsDuringStageOut(t *testing.T) { //nolint:paralleltest // stops
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	create(t, aRun(ns, "patient", "digits", slowly("3")))
-	waitRun(t, ns, "patient", lethev1.RunRunning)
+	waitRun(t, ns, "patient", v1alpha1.RunRunning)
 	back := withoutStore(t)
-	waitRun(t, ns, "patient", lethev1.RunPublishing)
+	waitRun(t, ns, "patient", v1alpha1.RunPublishing)
 	back()
-	run := waitRun(t, ns, "patient", lethev1.RunSucceeded)
+	run := waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
 	if n := holdings(t, &run.Status.Artifacts.Location); n == 0 {
 		t.Error("the run says Succeeded, and the store holds no artifact")
 	}
@@ -94,8 +94,8 @@ func TestStoreStopsDuringErase(t *testing.T) { //nolint:paralleltest // stops wh
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
 		t.Fatal(err)
 	}
-	waitDataset(t, ns, "digits", "to say that the store is away", func(ds lethev1.DatasetRetention) bool {
-		return ds.Status.State == lethev1.DatasetErasing && ds.Status.Reason == lethev1.ReasonStoreUnavailable
+	waitDataset(t, ns, "digits", "to say that the store is away", func(ds v1alpha1.DatasetRetention) bool {
+		return ds.Status.State == v1alpha1.DatasetErasing && ds.Status.Reason == v1alpha1.ReasonStoreUnavailable
 	})
 	back()
 	waitGone(t, &ds)
@@ -117,7 +117,7 @@ func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kill
 		t.Fatal(err)
 	}
 	eventually(t, "the erase to begin", func(ctx context.Context) (bool, string, error) {
-		var now lethev1.DatasetRetention
+		var now v1alpha1.DatasetRetention
 		err := lab.kube.Get(ctx, client.ObjectKeyFromObject(&ds), &now)
 		if apierrors.IsNotFound(err) {
 			t.Fatal("the erase was over before the operator could be killed; raise manyObjects")
@@ -139,7 +139,7 @@ func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kill
 }
 
 // fill puts many small objects beside the dataset's own.
-func fill(t *testing.T, at *lethev1.ObjectLocation) {
+func fill(t *testing.T, at *v1alpha1.ObjectLocation) {
 	t.Helper()
 	const writers = 16
 	errs := make(chan error, writers)

@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
@@ -65,17 +65,17 @@ func TestRunsThatCanNotStart(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	tests := map[string]struct {
-		run  *lethev1.TrainingRun
+		run  *v1alpha1.TrainingRun
 		want string
 	}{
-		"no-dataset": {aRun(ns, "no-dataset", "nowhere"), lethev1.ReasonDatasetNotFound},
-		"no-image": {aRun(ns, "no-image", "digits", func(r *lethev1.TrainingRun) {
+		"no-dataset": {aRun(ns, "no-dataset", "nowhere"), v1alpha1.ReasonDatasetNotFound},
+		"no-image": {aRun(ns, "no-image", "digits", func(r *v1alpha1.TrainingRun) {
 			r.Spec.Trainer.Image = "registry.invalid/nothing:1"
-		}), lethev1.ReasonImagePull},
-		"no-room": {aRun(ns, "no-room", "digits", func(r *lethev1.TrainingRun) {
+		}), v1alpha1.ReasonImagePull},
+		"no-room": {aRun(ns, "no-room", "digits", func(r *v1alpha1.TrainingRun) {
 			many := int32(5)
 			r.Spec.Nodes.GPUsPerNode = &many
-		}), lethev1.ReasonUnschedulable},
+		}), v1alpha1.ReasonUnschedulable},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -123,17 +123,17 @@ func TestEmptyFolderIsRefused(t *testing.T) {
 func TestEmptyDatasetIsInvalid(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t)
-	create(t, &lethev1.DatasetRetention{
+	create(t, &v1alpha1.DatasetRetention{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "hollow"},
-		Spec:       lethev1.DatasetRetentionSpec{Sealed: true},
+		Spec:       v1alpha1.DatasetRetentionSpec{Sealed: true},
 	})
-	waitDataset(t, ns, "hollow", "to be Invalid", func(ds lethev1.DatasetRetention) bool {
-		return ds.Status.State == lethev1.DatasetInvalid && ds.Status.Message != ""
+	waitDataset(t, ns, "hollow", "to be Invalid", func(ds v1alpha1.DatasetRetention) bool {
+		return ds.Status.State == v1alpha1.DatasetInvalid && ds.Status.Message != ""
 	})
 	create(t, aRun(ns, "on-hollow", "hollow"))
-	run := waitRun(t, ns, "on-hollow", lethev1.RunFailed)
-	if run.Status.Reason != lethev1.ReasonDatasetInvalid {
-		t.Errorf("got %s: %s, want %s", run.Status.Reason, run.Status.Message, lethev1.ReasonDatasetInvalid)
+	run := waitRun(t, ns, "on-hollow", v1alpha1.RunFailed)
+	if run.Status.Reason != v1alpha1.ReasonDatasetInvalid {
+		t.Errorf("got %s: %s, want %s", run.Status.Reason, run.Status.Message, v1alpha1.ReasonDatasetInvalid)
 	}
 }
 
@@ -155,11 +155,11 @@ func TestCorruptObjectFailsTheRun(t *testing.T) {
 		break
 	}
 	create(t, aRun(ns, "on-corrupt", "digits"))
-	run := waitRun(t, ns, "on-corrupt", lethev1.RunFailed)
-	if run.Status.Failure == nil || run.Status.Failure.Reason != lethev1.ReasonDatasetCorrupt {
-		t.Errorf("failure: %+v, want %s", run.Status.Failure, lethev1.ReasonDatasetCorrupt)
+	run := waitRun(t, ns, "on-corrupt", v1alpha1.RunFailed)
+	if run.Status.Failure == nil || run.Status.Failure.Reason != v1alpha1.ReasonDatasetCorrupt {
+		t.Errorf("failure: %+v, want %s", run.Status.Failure, v1alpha1.ReasonDatasetCorrupt)
 	}
-	eventuallyEvent(t, ns, "on-corrupt", lethev1.ReasonDatasetCorrupt)
+	eventuallyEvent(t, ns, "on-corrupt", v1alpha1.ReasonDatasetCorrupt)
 }
 
 // maxIdleMemory is the operator's bar at rest, in bytes.

@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 
 	"github.com/go-logr/logr"
@@ -83,7 +83,7 @@ func connect(work string) error {
 	if err := clientgoscheme.AddToScheme(scheme); err != nil {
 		return err
 	}
-	if err := lethev1.AddToScheme(scheme); err != nil {
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return err
 	}
 	if lab.kube, err = client.New(cfg, client.Options{Scheme: scheme}); err != nil {
@@ -195,15 +195,15 @@ func eventually(t *testing.T, what string, check func(ctx context.Context) (done
 }
 
 // upload makes a sealed dataset of the sample folder.
-func upload(t *testing.T, ns, name string, flags ...string) lethev1.DatasetRetention {
+func upload(t *testing.T, ns, name string, flags ...string) v1alpha1.DatasetRetention {
 	t.Helper()
 	lethe(t, append([]string{"upload", lab.dataset, name, "-n", ns}, flags...)...)
 	return dataset(t, ns, name)
 }
 
-func dataset(t *testing.T, ns, name string) lethev1.DatasetRetention {
+func dataset(t *testing.T, ns, name string) v1alpha1.DatasetRetention {
 	t.Helper()
-	var ds lethev1.DatasetRetention
+	var ds v1alpha1.DatasetRetention
 	if err := lab.kube.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: name}, &ds); err != nil {
 		t.Fatal(err)
 	}
@@ -211,14 +211,14 @@ func dataset(t *testing.T, ns, name string) lethev1.DatasetRetention {
 }
 
 // aRun is a short run of the sample trainer.
-func aRun(ns, name, dataset string, change ...func(*lethev1.TrainingRun)) *lethev1.TrainingRun {
+func aRun(ns, name, dataset string, change ...func(*v1alpha1.TrainingRun)) *v1alpha1.TrainingRun {
 	gpus := int32(1)
-	run := &lethev1.TrainingRun{
+	run := &v1alpha1.TrainingRun{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name},
-		Spec: lethev1.TrainingRunSpec{
-			DatasetRef: lethev1.DatasetReference{Name: dataset},
-			Trainer:    lethev1.Trainer{Image: trainerImage, Env: []lethev1.EnvVar{{Name: "DIGITS_EPOCHS", Value: "2"}}},
-			Nodes:      lethev1.Nodes{GPUsPerNode: &gpus},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: dataset},
+			Trainer:    v1alpha1.Trainer{Image: trainerImage, Env: []v1alpha1.EnvVar{{Name: "DIGITS_EPOCHS", Value: "2"}}},
+			Nodes:      v1alpha1.Nodes{GPUsPerNode: &gpus},
 		},
 	}
 	for _, f := range change {
@@ -228,9 +228,9 @@ func aRun(ns, name, dataset string, change ...func(*lethev1.TrainingRun)) *lethe
 }
 
 // slowly makes the trainer take its time, so that something can happen meanwhile.
-func slowly(seconds string) func(*lethev1.TrainingRun) {
-	return func(run *lethev1.TrainingRun) {
-		run.Spec.Trainer.Env = []lethev1.EnvVar{
+func slowly(seconds string) func(*v1alpha1.TrainingRun) {
+	return func(run *v1alpha1.TrainingRun) {
+		run.Spec.Trainer.Env = []v1alpha1.EnvVar{
 			{Name: "DIGITS_EPOCHS", Value: "2"},
 			{Name: "DIGITS_SECONDS_PER_EPOCH_MIN", Value: seconds},
 		}
@@ -244,9 +244,9 @@ func create(t *testing.T, obj client.Object) {
 	}
 }
 
-func waitRun(t *testing.T, ns, name string, want lethev1.RunState) lethev1.TrainingRun {
+func waitRun(t *testing.T, ns, name string, want v1alpha1.RunState) v1alpha1.TrainingRun {
 	t.Helper()
-	var run lethev1.TrainingRun
+	var run v1alpha1.TrainingRun
 	eventually(t, fmt.Sprintf("run %s to be %s", name, want), func(ctx context.Context) (bool, string, error) {
 		err := lab.kube.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, &run)
 		s := run.Status
@@ -259,9 +259,9 @@ func waitRun(t *testing.T, ns, name string, want lethev1.RunState) lethev1.Train
 }
 
 // waitRunReason waits until the run waits or has failed for this reason.
-func waitRunReason(t *testing.T, ns, name, want string) lethev1.TrainingRun {
+func waitRunReason(t *testing.T, ns, name, want string) v1alpha1.TrainingRun {
 	t.Helper()
-	var run lethev1.TrainingRun
+	var run v1alpha1.TrainingRun
 	eventually(t, fmt.Sprintf("run %s to say %s", name, want), func(ctx context.Context) (bool, string, error) {
 		err := lab.kube.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, &run)
 		return run.Status.Reason == want, fmt.Sprintf("%s %s: %s", run.Status.State, run.Status.Reason, run.Status.Message), err
@@ -269,9 +269,9 @@ func waitRunReason(t *testing.T, ns, name, want string) lethev1.TrainingRun {
 	return run
 }
 
-func waitDataset(t *testing.T, ns, name, what string, ok func(lethev1.DatasetRetention) bool) lethev1.DatasetRetention {
+func waitDataset(t *testing.T, ns, name, what string, ok func(v1alpha1.DatasetRetention) bool) v1alpha1.DatasetRetention {
 	t.Helper()
-	var ds lethev1.DatasetRetention
+	var ds v1alpha1.DatasetRetention
 	eventually(t, fmt.Sprintf("dataset %s %s", name, what), func(ctx context.Context) (bool, string, error) {
 		err := lab.kube.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, &ds)
 		return err == nil && ok(ds), fmt.Sprintf("%s %s: %s", ds.Status.State, ds.Status.Reason, ds.Status.Message), err
@@ -291,7 +291,7 @@ func waitGone(t *testing.T, obj client.Object) {
 }
 
 // holdings counts everything that the store holds at a place.
-func holdings(t *testing.T, at *lethev1.ObjectLocation) int {
+func holdings(t *testing.T, at *v1alpha1.ObjectLocation) int {
 	t.Helper()
 	n := 0
 	for _, err := range lab.store.ListVersions(t.Context(), at.Bucket, at.Prefix) {

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -19,7 +19,7 @@ func TestTrainAndForget(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t)
 	ds := upload(t, ns, "digits", "--after-training", "10s")
-	if ds.Status.State != lethev1.DatasetReady || ds.Status.ExpiresAt == nil || *ds.Status.Objects == 0 {
+	if ds.Status.State != v1alpha1.DatasetReady || ds.Status.ExpiresAt == nil || *ds.Status.Objects == 0 {
 		t.Fatalf("after the upload: %+v", ds.Status)
 	}
 	if n := holdings(t, ds.Status.Location); n < int(*ds.Status.Objects)+1 {
@@ -27,9 +27,9 @@ func TestTrainAndForget(t *testing.T) {
 	}
 
 	create(t, aRun(ns, "digits-1", "digits"))
-	waitRun(t, ns, "digits-1", lethev1.RunRunning)
+	waitRun(t, ns, "digits-1", v1alpha1.RunRunning)
 	assertNoCredentials(t, ns)
-	run := waitRun(t, ns, "digits-1", lethev1.RunSucceeded)
+	run := waitRun(t, ns, "digits-1", v1alpha1.RunSucceeded)
 	if run.Status.Usage == nil || run.Status.Usage.GPUSeconds < 1 {
 		t.Errorf("usage: %+v, want at least one GPU-second", run.Status.Usage)
 	}
@@ -54,7 +54,7 @@ func TestTrainAndForget(t *testing.T) {
 	}
 }
 
-func assertReceipt(t *testing.T, ds lethev1.DatasetRetention) {
+func assertReceipt(t *testing.T, ds v1alpha1.DatasetRetention) {
 	t.Helper()
 	var got objectkey.EraseReceipt
 	if err := json.Unmarshal(readObject(t, receiptsBucket, objectkey.Receipt(ds.Namespace, string(ds.UID))), &got); err != nil {
@@ -104,19 +104,19 @@ func TestDatasetUsedByTwoRuns(t *testing.T) {
 	ds := upload(t, ns, "shared", "--after-training", "1s")
 	create(t, aRun(ns, "short", "shared"))
 	create(t, aRun(ns, "long", "shared", slowly("15")))
-	waitRun(t, ns, "long", lethev1.RunRunning)
-	waitRun(t, ns, "short", lethev1.RunSucceeded)
+	waitRun(t, ns, "long", v1alpha1.RunRunning)
+	waitRun(t, ns, "short", v1alpha1.RunSucceeded)
 	// A user's own delete waits as well.
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
 		t.Fatal(err)
 	}
-	waitDataset(t, ns, "shared", "to say who holds it up", func(ds lethev1.DatasetRetention) bool {
-		return ds.Status.State == lethev1.DatasetErasing && strings.Contains(ds.Status.Message, "long")
+	waitDataset(t, ns, "shared", "to say who holds it up", func(ds v1alpha1.DatasetRetention) bool {
+		return ds.Status.State == v1alpha1.DatasetErasing && strings.Contains(ds.Status.Message, "long")
 	})
 	if n := holdings(t, ds.Status.Location); n == 0 {
 		t.Fatal("the data went while a run used it")
 	}
-	waitRun(t, ns, "long", lethev1.RunSucceeded)
+	waitRun(t, ns, "long", v1alpha1.RunSucceeded)
 	waitGone(t, &ds)
 	if n := holdings(t, ds.Status.Location); n != 0 {
 		t.Errorf("the store still holds %d versions or uploads", n)
@@ -141,7 +141,7 @@ func TestRunDeletedWhileTraining(t *testing.T) {
 	ds := upload(t, ns, "digits", "--after-training", "5s")
 	run := aRun(ns, "cancelled", "digits", slowly("120"))
 	create(t, run)
-	waitRun(t, ns, "cancelled", lethev1.RunRunning)
+	waitRun(t, ns, "cancelled", v1alpha1.RunRunning)
 	if err := lab.kube.Delete(t.Context(), run); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestNamespaceDeletedWhileTraining(t *testing.T) {
 	ns := newNamespace(t)
 	ds := upload(t, ns, "digits")
 	create(t, aRun(ns, "running", "digits", slowly("120")))
-	waitRun(t, ns, "running", lethev1.RunRunning)
+	waitRun(t, ns, "running", v1alpha1.RunRunning)
 	namespace := &corev1.Namespace{}
 	namespace.Name = ns
 	if err := lab.kube.Delete(t.Context(), namespace); err != nil {

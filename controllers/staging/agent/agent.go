@@ -65,14 +65,15 @@ type Options struct {
 	Parallel Parallel
 }
 
-// Parallel says how many transfers are under way at once. Each holds one buffer of
-// 256 KiB and one connection, so memory is bounded by their sum.
+// Parallel says how many transfers are under way at once. Each has a connection
+// and holds 256 KiB in memory, but for a large file in stage-out: objectstore holds
+// a part of it, that is 16 MiB or, above 160 GB, a ten-thousandth of the file.
 type Parallel struct {
 	// Small files at once. Default 32.
 	Small int
-	// Large files at once. Default 2 in stage-in, 4 in stage-out.
+	// Large files at once. Default 2.
 	Large int
-	// Ranges of each large file at once (stage-in only). Default 4.
+	// Ranges of each large file at once, in stage-in. Default 4.
 	Ranges int
 }
 
@@ -81,15 +82,11 @@ func (p Parallel) Connections() int { return p.Small + p.Large*max(p.Ranges, 1) 
 
 // WithDefaults fills in what is 0.
 func (p Parallel) WithDefaults(step staging.Step) Parallel {
-	large := 2
-	if step == staging.StepStageOut {
-		large = 4
+	ranges := 1
+	if step == staging.StepStageIn {
+		ranges = or(p.Ranges, 4)
 	}
-	return Parallel{
-		Small:  or(p.Small, 32),
-		Large:  or(p.Large, large),
-		Ranges: or(p.Ranges, 4),
-	}
+	return Parallel{Small: or(p.Small, 32), Large: or(p.Large, 2), Ranges: ranges}
 }
 
 func or(value, fallback int) int {

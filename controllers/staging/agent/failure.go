@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -94,6 +95,7 @@ func Cause(err error) string {
 		link    *os.LinkError
 		network *net.OpError
 		number  syscall.Errno
+		trust   *tls.CertificateVerificationError
 	)
 	switch {
 	case errors.As(err, &failure):
@@ -106,6 +108,8 @@ func Cause(err error) string {
 		return Cause(path.Err)
 	case errors.As(err, &link):
 		return Cause(link.Err)
+	case errors.As(err, &trust):
+		return trust.Error()
 	case errors.As(err, &network):
 		return network.Error()
 	case errors.As(err, &number):

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"hash"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
 // hashLag is how many ranges may lie between the one that arrives and the one that
@@ -63,10 +65,15 @@ func (d *download) fetchRanges(ctx context.Context, e objectkey.Entry, f *os.Fil
 	return g.Wait()
 }
 
+// maxUnclear is how often in a row the store may answer a range with something
+// that is neither data nor one of its known errors. It does so when the object
+// ends before the range (InvalidRange), which objectstore does not name.
+const maxUnclear = 3
+
 // fetchRange fetches the range that starts at offset. What has arrived before a
 // fault is not fetched again.
 func (d *download) fetchRange(ctx context.Context, e objectkey.Entry, f *os.File, offset int64, buffer []byte) error {
-	end := min(offset+rangeSize, e.Size)
+	end, unclear := min(offset+rangeSize, e.Size), 0
 	return d.persist(ctx, func(ctx context.Context) error {
 		t := transfer{key: objectkey.Data(d.prefix, e.Path), offset: offset, length: end - offset, buffer: buffer}
 		err := d.receive(ctx, t, func(b []byte) error {
@@ -79,12 +86,20 @@ func (d *download) fetchRange(ctx context.Context, e objectkey.Entry, f *os.File
 		})
 		if offset > t.offset {
 			d.peer.answered()
+			unclear = 0
 		}
 		switch {
 		case err == nil && offset < end:
 			return errDiffers // The object ends before the manifest says so.
 		case offset == end && !final(err):
 			return nil
+		case err == nil || final(err) || errors.Is(err, errStalled) || errors.Is(err, objectstore.ErrUnavailable):
+			unclear = 0
+		default:
+			unclear++
+		}
+		if unclear == maxUnclear {
+			return errDiffers
 		}
 		return err
 	})

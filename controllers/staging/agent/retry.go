@@ -18,10 +18,9 @@ const (
 	// firstPause and maxPause bound the time between two tries.
 	firstPause = 250 * time.Millisecond
 	maxPause   = 15 * time.Second
-	// quiet is how long something must have been away before its return, and how
-	// long it must have been back before its next absence, is worth a log line: a
-	// store that sheds load answers some requests and not others.
-	quiet = 10 * time.Second
+	// quiet is how long something must have been away before that is worth a log
+	// line: a store that sheds load answers some requests and not others.
+	quiet = 2 * time.Second
 )
 
 // peer is a service that may be away for a while. All callers in the process share
@@ -35,7 +34,6 @@ type peer struct {
 
 	mu        sync.Mutex
 	awaySince time.Time // zero while it answers
-	backSince time.Time // zero until it came back for the first time
 	reported  bool      // this absence was logged
 }
 
@@ -72,11 +70,10 @@ func (p *peer) answered() {
 	if p.awaySince.IsZero() {
 		return
 	}
-	now := p.clock.Now()
 	if p.reported {
-		p.log.Info("The "+p.name+" answers again", "awaySeconds", int64(now.Sub(p.awaySince).Seconds()))
+		p.log.Info("The "+p.name+" answers again", "awaySeconds", int64(p.clock.Since(p.awaySince).Seconds()))
 	}
-	p.awaySince, p.backSince, p.reported = time.Time{}, now, false
+	p.awaySince, p.reported = time.Time{}, false
 }
 
 // away notes a failed request and says whether patience has ended.
@@ -87,8 +84,7 @@ func (p *peer) away(err error) bool {
 	if p.awaySince.IsZero() {
 		p.awaySince = now
 	}
-	steady := p.backSince.IsZero() || now.Sub(p.backSince) >= quiet
-	if !p.reported && (steady || now.Sub(p.awaySince) >= quiet) {
+	if !p.reported && now.Sub(p.awaySince) >= quiet {
 		p.reported = true
 		p.log.Warn("The "+p.name+" does not answer; trying on", "cause", Cause(err), "patience", p.patience.String())
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -64,7 +65,7 @@ func (s *Server) safely(slots chan struct{}, do work, r *http.Request) (value an
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			value, err = nil, fmt.Errorf("panic while answering: %v", p)
+			value, err = nil, fmt.Errorf("panic while answering: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return do(r.Context(), r)
@@ -80,7 +81,7 @@ func bounded(do work) work {
 }
 
 // refuse answers every request with the same refusal.
-func (s *Server) refuse(why *refusal) work {
+func refuse(why *refusal) work {
 	return func(context.Context, *http.Request) (any, error) { return nil, why }
 }
 
@@ -116,10 +117,9 @@ func decode(r *http.Request, into any) error {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
-		_, err = dec.Token()
-	}
-	if errors.Is(err, io.EOF) && dec.InputOffset() > 0 {
-		return nil
+		if _, err = dec.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
 	}
 	var large *http.MaxBytesError
 	if errors.As(err, &large) {
@@ -129,6 +129,15 @@ func decode(r *http.Request, into any) error {
 		}
 	}
 	return malformed("the body is not the JSON object that this path takes")
+}
+
+// noBody refuses a body. Only when it was read to its end does net/http watch
+// for a caller who goes away.
+func noBody(r *http.Request) error {
+	if n, err := r.Body.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+		return malformed("this path takes no body")
+	}
+	return nil
 }
 
 func writeRefusal(w http.ResponseWriter, why *refusal) {

@@ -26,7 +26,7 @@ import (
 
 // CASecret is the name of the Secret in the operator's namespace that holds the
 // broker's CA; type kubernetes.io/tls.
-const CASecret = "lethe-broker-ca" //nolint:gosec // a name, not a secret
+const CASecret = "lethe-broker-ca"
 
 const (
 	caLife   = 10 * 365 * 24 * time.Hour
@@ -55,8 +55,8 @@ func (ca CA) Bundle() []byte {
 // its CA. The client reads live. A Secret that can not be used is an error that
 // says what to do; it is never replaced by itself, because callers trust it.
 //
-// +kubebuilder:rbac:groups="",namespace=system,resources=secrets,verbs=create
-// +kubebuilder:rbac:groups="",namespace=system,resources=secrets,resourceNames=lethe-broker-ca,verbs=get
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,resourceNames=lethe-broker-ca,verbs=get
 func EnsureCA(ctx context.Context, live client.Client, namespace string, now time.Time, random io.Reader) (CA, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: CASecret}
 	var secret corev1.Secret
@@ -158,8 +158,8 @@ type Certificates struct {
 }
 
 // NewCertificates mints certificates for these DNS names and IP addresses.
-func NewCertificates(ca CA, names []string, now clock.PassiveClock, random io.Reader) *Certificates {
-	return &Certificates{ca: ca, names: names, clock: now, random: random}
+func NewCertificates(ca CA, names []string, clk clock.PassiveClock, random io.Reader) *Certificates {
+	return &Certificates{ca: ca, names: names, clock: clk, random: random}
 }
 
 // Get is a CertificateFunc. It mints a certificate on the first call, and another
@@ -172,14 +172,20 @@ func (c *Certificates) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.current, nil
 	}
 	fresh, err := c.mint(now)
-	if err == nil {
-		c.current, c.renewAt = fresh, now.Add(fresh.Leaf.NotAfter.Sub(now)/2)
-		return fresh, nil
+	if err != nil {
+		return c.last(now, err)
 	}
+	c.current, c.renewAt = fresh, now.Add(fresh.Leaf.NotAfter.Sub(now)/2)
+	return fresh, nil
+}
+
+// last gives the certificate that could not be renewed, or the reason for which
+// it could not when it has ended.
+func (c *Certificates) last(now time.Time, reason error) (*tls.Certificate, error) {
 	if c.current != nil && now.Before(c.current.Leaf.NotAfter) {
 		return c.current, nil
 	}
-	return nil, err
+	return nil, reason
 }
 
 func (c *Certificates) mint(now time.Time) (*tls.Certificate, error) {

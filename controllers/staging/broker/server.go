@@ -99,7 +99,7 @@ func (s *Server) NeedLeaderElection() bool { return false }
 // Handler answers the paths of the protocol, and every other one with a Problem.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	wrongMethod := s.refuse(&refusal{
+	wrongMethod := refuse(&refusal{
 		http.StatusMethodNotAllowed, staging.ProblemMalformed, "this path takes POST only",
 	})
 	handle := func(path string, slots chan struct{}, do work) {
@@ -111,7 +111,7 @@ func (s *Server) Handler() http.Handler {
 	handle(staging.PathArtifacts, s.working, bounded(s.artifacts))
 	handle(staging.PathTrainer, s.waiting, s.trainer)
 	// Other paths are counted as one, so that callers can not make up series.
-	mux.Handle("/", s.serve("/", s.working, s.refuse(&refusal{
+	mux.Handle("/", s.serve("/", s.working, refuse(&refusal{
 		http.StatusNotFound, staging.ProblemNotFound, "the broker has no such path",
 	})))
 	return mux

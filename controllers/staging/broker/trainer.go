@@ -28,6 +28,9 @@ func (s *Server) trainer(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := noBody(r); err != nil {
+		return nil, err
+	}
 	deadline := s.clock.NewTimer(staging.TrainerWait)
 	defer deadline.Stop()
 	poll := s.clock.NewTicker(trainerPoll)

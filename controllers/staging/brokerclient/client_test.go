@@ -173,21 +173,25 @@ func TestFailuresBeforeAnAnswer(t *testing.T) {
 	gone, _ := start(t, nil)
 	gone.Close()
 	broken := func() (string, error) { return "", errors.New("no file") }
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	late, done := context.WithTimeout(t.Context(), -time.Second)
-	t.Cleanup(done)
+	cancelled := func(parent context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(parent)
+		cancel()
+		return ctx, cancel
+	}
+	late := func(parent context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(parent, -time.Second)
+	}
 	cases := map[string]struct {
-		ctx     context.Context //nolint:containedctx // a case's input
+		change  func(context.Context) (context.Context, context.CancelFunc)
 		address string
 		token   func() (string, error)
 		retry   bool
 	}{
-		"an unreadable token is final":     {ctx: t.Context(), address: server.URL, token: broken},
-		"a cancelled caller does not want": {ctx: cancelled, address: server.URL},
-		"a timeout is worth another try":   {ctx: late, address: server.URL, retry: true},
-		"nobody listens yet":               {ctx: t.Context(), address: gone.URL, retry: true},
-		"half an answer":                   {ctx: t.Context(), address: server.URL, retry: true},
+		"an unreadable token is final":     {address: server.URL, token: broken},
+		"a cancelled caller does not want": {change: cancelled, address: server.URL},
+		"a timeout is worth another try":   {change: late, address: server.URL, retry: true},
+		"nobody listens yet":               {address: gone.URL, retry: true},
+		"half an answer":                   {address: server.URL, retry: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +204,13 @@ func TestFailuresBeforeAnAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = c.Trainer(tc.ctx)
+			ctx := t.Context()
+			if tc.change != nil {
+				var cancel context.CancelFunc
+				ctx, cancel = tc.change(ctx)
+				defer cancel()
+			}
+			_, err = c.Trainer(ctx)
 			if err == nil {
 				t.Fatal("want an error")
 			}

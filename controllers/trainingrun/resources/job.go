@@ -16,9 +16,9 @@ import (
 // of the Job and the write of the status.
 const AnnotationManifestDigest = "lethe.dev/manifest-digest"
 
-// terminationGrace is how long a trainer has to write a last checkpoint after
+// TerminationGrace is how long a trainer has to write a last checkpoint after
 // SIGTERM, in seconds.
-const terminationGrace = 60
+const TerminationGrace = 60
 
 // Options are the operator's settings that end up in every Job.
 type Options struct {

@@ -79,7 +79,7 @@ func TestJobIsAsTheGoldenFileShows(t *testing.T) {
 			}
 			file := filepath.Join("testdata", name+".yaml")
 			if *update {
-				if err := os.WriteFile(file, got, 0o600); err != nil {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -35,7 +35,7 @@ func pod(run *v1alpha1.TrainingRun, options Options) corev1.PodSpec {
 		RestartPolicy:                 corev1.RestartPolicyNever,
 		AutomountServiceAccountToken:  ptr.To(false),
 		EnableServiceLinks:            ptr.To(false),
-		TerminationGracePeriodSeconds: ptr.To[int64](terminationGrace),
+		TerminationGracePeriodSeconds: ptr.To[int64](TerminationGrace),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:        ptr.To(true),
 			RunAsUser:           ptr.To[int64](nobody),

@@ -19,6 +19,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/lethe-dev/lethe/hack/lab/files"
 )
 
 const (
@@ -191,9 +193,5 @@ func writeKey(path string, key crypto.Signer) error {
 }
 
 func writePEM(path, kind string, der []byte) error {
-	data := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
-	}
-	return nil
+	return files.WriteSecret(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }

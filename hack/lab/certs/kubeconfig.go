@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/lethe-dev/lethe/hack/lab/files"
 )
 
 const kubeconfigTemplate = `apiVersion: v1
@@ -38,8 +40,5 @@ func (a *Authority) WriteKubeconfig(path, server, name string) error {
 	}
 	user := strings.ReplaceAll(name, ":", "-")
 	content := fmt.Sprintf(kubeconfigTemplate, server, encoded[0], user, encoded[1], encoded[2])
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		return fmt.Errorf("write kubeconfig of %s: %w", name, err)
-	}
-	return nil
+	return files.WriteSecret(path, []byte(content))
 }

@@ -39,8 +39,8 @@ const (
 // Base is what every lab's cluster holds before anything is deployed.
 type Base struct {
 	AccessKey, SecretKey string
-	// DNSDigest identifies the CoreDNS program.
-	DNSDigest string
+	// DNSStamp identifies the build of CoreDNS.
+	DNSStamp string
 }
 
 // Apply puts the base into the cluster: CoreDNS, the operator's namespace and
@@ -68,7 +68,7 @@ func (b Base) render(s site.Site) (string, error) {
 		corefile += corefileForward
 	}
 	corefile += "}\n"
-	revision := sha256.Sum256([]byte(b.DNSDigest + corefile))
+	revision := sha256.Sum256([]byte(b.DNSStamp + corefile))
 	var out bytes.Buffer
 	err = template.Must(template.New("base").Parse(baseTemplate)).Execute(&out, map[string]string{
 		"Namespace": site.Namespace, "Endpoint": site.StoreURL,

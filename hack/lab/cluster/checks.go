@@ -23,6 +23,19 @@ func CheckNode(ctx context.Context, s site.Site) error {
 	return nil
 }
 
+// CheckRegistered returns nil when kubelet has made the node with its address.
+func CheckRegistered(ctx context.Context, s site.Site) error {
+	const field = `{.status.addresses[?(@.type=="InternalIP")].address}`
+	out, err := Kubectl(ctx, s, "", "get", "node", site.NodeName, "-o", "jsonpath="+field, "--request-timeout=5s")
+	if err != nil {
+		return err
+	}
+	if out != site.NodeIP {
+		return fmt.Errorf("node has address %q, not %s", out, site.NodeIP)
+	}
+	return nil
+}
+
 // CheckDNS returns nil when the cluster's DNS answers through its Service,
 // which takes kube-proxy, the pod network and CoreDNS.
 func CheckDNS(ctx context.Context) error {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/lethe-dev/lethe/hack/lab/files"
 	"github.com/lethe-dev/lethe/hack/lab/site"
 )
 
@@ -57,14 +58,7 @@ func writeConfig(s site.Site, path string, v values) error {
 	if err := filled.Execute(&content, v); err != nil {
 		return fmt.Errorf("fill in configuration %s: %w", name, err)
 	}
-	target := configFile(s, name)
-	if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
-		return fmt.Errorf("make configuration folder: %w", err)
-	}
-	if err := os.WriteFile(target, content.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("write configuration %s: %w", name, err)
-	}
-	return nil
+	return files.WriteSecret(configFile(s, name), content.Bytes())
 }
 
 // configFile is where a configuration lies; the CNI wants a folder of its own.

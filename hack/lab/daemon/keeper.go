@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/lethe-dev/lethe/hack/lab/files"
 )
 
 const (
@@ -169,15 +171,9 @@ func (k Keeper) Record(name string) (record Record, known bool, err error) {
 func (k Keeper) file(name string) string { return filepath.Join(k.Dir, name+".json") }
 
 func (k Keeper) write(name string, record Record) error {
-	if err := os.MkdirAll(k.Dir, 0o700); err != nil {
-		return fmt.Errorf("make record folder: %w", err)
-	}
 	data, err := json.Marshal(record)
 	if err != nil {
 		return fmt.Errorf("encode record of %s: %w", name, err)
 	}
-	if err := os.WriteFile(k.file(name), data, 0o600); err != nil {
-		return fmt.Errorf("write record of %s: %w", name, err)
-	}
-	return nil
+	return files.WriteSecret(k.file(name), data)
 }

@@ -20,7 +20,9 @@ import (
 )
 
 // programs are what is built: the folder's last name is the program's.
-var programs = []string{"./cmd/manager", "./cmd/stager", "./hack/trainer/digits"}
+var programs = []string{manager, "./cmd/stager", "./hack/trainer/digits"}
+
+const manager = "./cmd/manager"
 
 // operator is the Deployment that runs the manager's image.
 const operator = "lethe-manager"
@@ -37,7 +39,7 @@ func Deploy(ctx context.Context, s site.Site, c *console.Console) error {
 	if err := c.Step("build programs", func() (string, error) { return "built", build(ctx, s) }); err != nil {
 		return err
 	}
-	var changed []string
+	var managerDigest string
 	for _, program := range programs {
 		name := Reference(program)
 		err := c.Step("image "+filepath.Base(program), func() (string, error) {
@@ -45,8 +47,10 @@ func Deploy(ctx context.Context, s site.Site, c *console.Console) error {
 			if err != nil {
 				return "", err
 			}
+			if program == manager {
+				managerDigest = digest
+			}
 			if fresh {
-				changed = append(changed, name)
 				return "imported " + digest[:12], nil
 			}
 			return "there " + digest[:12], nil
@@ -59,7 +63,7 @@ func Deploy(ctx context.Context, s site.Site, c *console.Console) error {
 		return err
 	}
 	return c.Step(operator, func() (string, error) {
-		return roll(ctx, s, slices.Contains(changed, Reference("./cmd/manager")))
+		return roll(ctx, s, managerDigest)
 	})
 }
 
@@ -94,7 +98,7 @@ func build(ctx context.Context, s site.Site) error {
 		cmd.Dir, cmd.Env = s.Repo, append(os.Environ(), "CGO_ENABLED=0")
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("build %s: %w:\n%s", program, err, strings.TrimSpace(output.String()))
+			return fmt.Errorf("build %s: %w:\n%s", program, err, firstLines(output.String(), 30))
 		}
 	}
 	return nil
@@ -109,18 +113,22 @@ func apply(ctx context.Context, s site.Site) (string, error) {
 	return fmt.Sprintf("%d objects", strings.Count(out, "\n")), nil
 }
 
-// roll restarts the operator if its image has changed, waits until it is
-// rolled out, and explains from its pods when it is not.
-func roll(ctx context.Context, s site.Site, restart bool) (string, error) {
-	did := "ready"
+// roll makes the operator's pods run the program of that digest, waits until
+// they are rolled out, and explains from its pods when they are not. The digest
+// is written on the pods, because the name of the image stays the same; so the
+// same program again restarts nothing, and an interrupted deploy is made up for.
+func roll(ctx context.Context, s site.Site, digest string) (string, error) {
 	target := "deployment/" + operator
-	if restart {
-		did = "restarted"
-		if _, err := cluster.Kubectl(ctx, s, "", "rollout", "restart", target, "-n", site.Namespace); err != nil {
-			return "", err
-		}
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"lab.lethe.dev/program":%q}}}}}`, digest)
+	out, err := cluster.Kubectl(ctx, s, "", "patch", target, "-n", site.Namespace, "--patch", patch)
+	if err != nil {
+		return "", err
 	}
-	_, err := cluster.Kubectl(ctx, s, "", "rollout", "status", target, "-n", site.Namespace, "--timeout=90s")
+	did := "rolled out"
+	if strings.Contains(out, "no change") {
+		did = "ready"
+	}
+	_, err = cluster.Kubectl(ctx, s, "", "rollout", "status", target, "-n", site.Namespace, "--timeout=90s")
 	if err != nil {
 		return "", errors.Join(err, explain(ctx, s))
 	}
@@ -143,4 +151,10 @@ func explain(ctx context.Context, s site.Site) error {
 		fmt.Fprintf(&text, "\n--- kubectl %s\n%s", strings.Join(look, " "), out)
 	}
 	return errors.New(strings.TrimSpace(text.String()))
+}
+
+// firstLines is the beginning of a compiler's output: the rest follows from it.
+func firstLines(text string, n int) string {
+	lines := strings.SplitAfterN(strings.TrimSpace(text), "\n", n+1)
+	return strings.TrimSpace(strings.Join(lines[:min(n, len(lines))], ""))
 }

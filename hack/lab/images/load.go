@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/lethe-dev/lethe/hack/lab/files"
 	"github.com/lethe-dev/lethe/hack/lab/site"
 )
 
@@ -42,11 +43,8 @@ func Load(ctx context.Context, s site.Site, name, path string) (digest string, c
 	if err := importImage(ctx, s, Image{Name: name, Path: "/" + filepath.Base(path), Program: program}); err != nil {
 		return "", false, err
 	}
-	if err := os.MkdirAll(filepath.Dir(stamp), 0o700); err != nil {
-		return "", false, fmt.Errorf("make image folder: %w", err)
-	}
-	if err := os.WriteFile(stamp, []byte(digest), 0o600); err != nil {
-		return "", false, fmt.Errorf("write image stamp: %w", err)
+	if err := files.WriteSecret(stamp, []byte(digest)); err != nil {
+		return "", false, err
 	}
 	return digest, true, nil
 }

@@ -95,13 +95,13 @@ func Lock(ctx context.Context, c *console.Console) (release func(), err error) {
 	}
 }
 
-// await polls until check returns nil or the time is over, or alive says that
+// await polls until check returns nil, the time is over, or alive says that
 // waiting is no use.
 func await(ctx context.Context, within time.Duration, check func(context.Context) error, alive func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
-		last := check(ctx)
+		last := check(waiting)
 		if last == nil {
 			return nil
 		}
@@ -110,6 +110,8 @@ func await(ctx context.Context, within time.Duration, check func(context.Context
 		}
 		select {
 		case <-ctx.Done():
+			return fmt.Errorf("stopped waiting: %w", context.Cause(ctx))
+		case <-waiting.Done():
 			return fmt.Errorf("not ready after %s: %w", within, last)
 		case <-time.After(100 * time.Millisecond):
 		}

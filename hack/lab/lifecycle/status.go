@@ -126,11 +126,13 @@ func (l *Lab) component(name string) (components.Component, error) {
 }
 
 // Env returns what tests and people need to reach the lab, as NAME=value. The
-// store's keys are MinIO's root's: they are for looking, not for the operator.
+// store's keys are MinIO's root's: they are for looking, not for the operator;
+// before the first start there are none.
 func (l *Lab) Env(path string) ([]string, error) {
 	env := []string{
 		"PATH=" + l.Site.CacheBin() + ":" + path,
 		"KUBEBUILDER_ASSETS=" + l.Site.CacheBin(),
+		"KUBECONFIG=" + l.Site.Admin(),
 	}
 	if !l.IsUp() {
 		return env, nil
@@ -140,7 +142,6 @@ func (l *Lab) Env(path string) ([]string, error) {
 		return nil, err
 	}
 	return append(env,
-		"KUBECONFIG="+l.Site.Admin(),
 		"LETHE_S3_ENDPOINT="+site.StoreURL,
 		"LETHE_S3_ACCESS_KEY="+creds.RootUser,
 		"LETHE_S3_SECRET_KEY="+creds.RootPassword,

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lethe-dev/lethe/hack/lab/certs"
 	"github.com/lethe-dev/lethe/hack/lab/cluster"
 	"github.com/lethe-dev/lethe/hack/lab/components"
 	"github.com/lethe-dev/lethe/hack/lab/daemon"
+	"github.com/lethe-dev/lethe/hack/lab/files"
 	"github.com/lethe-dev/lethe/hack/lab/images"
 	"github.com/lethe-dev/lethe/hack/lab/network"
 	"github.com/lethe-dev/lethe/hack/lab/site"
@@ -39,27 +39,39 @@ func (l *Lab) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// MinIO and etcd do not wait for each other; nor does what needs the API server.
+	if err := l.startAll(ctx, all); err != nil {
+		return err
+	}
+	if err := l.fill(ctx, creds); err != nil {
+		return err
+	}
+	return l.awaitServices(ctx, all)
+}
+
+// startAll starts the components in groups that do not wait for each other.
+func (l *Lab) startAll(ctx context.Context, all []components.Component) error {
 	for _, group := range [][]string{
 		{"etcd", "minio", "containerd"},
 		{"kube-apiserver"},
-		{"kube-controller-manager", "kube-scheduler", "kube-proxy"},
+		{"kube-controller-manager", "kube-scheduler"},
 	} {
 		if err := l.ensure(ctx, pick(all, group)); err != nil {
 			return err
 		}
 	}
-	dnsDigest, err := l.loadImages(ctx)
-	if err != nil {
+	if err := l.loadImages(ctx); err != nil {
 		return err
 	}
-	if err := l.ensure(ctx, pick(all, []string{"kubelet", "fake-gpu-plugin"})); err != nil {
+	if err := l.ensure(ctx, pick(all, []string{"kubelet"})); err != nil {
 		return err
 	}
-	if err := l.fill(ctx, creds, dnsDigest); err != nil {
-		return err
+	// A kube-proxy that finds no node waits half a minute, and one whose node
+	// gets its address later ends itself.
+	registered := func(ctx context.Context) error { return cluster.CheckRegistered(ctx, l.Site) }
+	if err := await(ctx, healthTimeout, registered, l.aliveCheck(all)); err != nil {
+		return fmt.Errorf("register node: %w", err)
 	}
-	return l.awaitServices(ctx)
+	return l.ensure(ctx, pick(all, []string{"kube-proxy", "fake-gpu-plugin"}))
 }
 
 // forgetOtherBoot takes away what is left of a lab from before a reboot: its
@@ -80,13 +92,7 @@ func (l *Lab) forgetOtherBoot(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(l.Site.State, 0o700); err != nil {
-		return fmt.Errorf("make state folder: %w", err)
-	}
-	if err := os.WriteFile(path, []byte(boot), 0o600); err != nil {
-		return fmt.Errorf("write boot id: %w", err)
-	}
-	return nil
+	return files.WriteSecret(path, []byte(boot))
 }
 
 // prepare makes everything that has to be there before a program starts.
@@ -98,14 +104,7 @@ func (l *Lab) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	authority, err := certs.Open(l.Site.Path("pki"), l.Now())
-	if err != nil {
-		return err
-	}
-	if err := components.IssueAll(l.Site, authority); err != nil {
-		return err
-	}
-	if err := linkStoreCerts(l.Site, authority); err != nil {
+	if err := components.IssueAll(l.Site, l.Now()); err != nil {
 		return err
 	}
 	if err := components.WriteConfig(l.Site, creds.EtcdKey, images.Pause); err != nil {
@@ -124,22 +123,6 @@ func (l *Lab) prepare(ctx context.Context) error {
 		}
 		return "there " + site.NodeCIDR, err
 	})
-}
-
-// linkStoreCerts gives MinIO its certificate under the names it wants.
-func linkStoreCerts(s site.Site, authority *certs.Authority) error {
-	dir := s.Path("minio-certs")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make store certificate folder: %w", err)
-	}
-	for name, target := range map[string]string{
-		"public.crt": authority.CertFile("minio"), "private.key": authority.KeyFile("minio"),
-	} {
-		if err := os.Symlink(target, dir+"/"+name); err != nil && !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("link store certificate: %w", err)
-		}
-	}
-	return nil
 }
 
 func pick(all []components.Component, names []string) []components.Component {
@@ -168,16 +151,10 @@ func (l *Lab) ensure(ctx context.Context, group []components.Component) error {
 }
 
 func (l *Lab) awaitHealthy(ctx context.Context, c components.Component) error {
-	err := await(ctx, healthTimeout, c.Healthy, func() error {
-		record, known, err := l.keeper().Record(c.Name)
-		if err != nil {
-			return err
-		}
-		if !known || !record.Alive() {
-			return errors.New("it ended by itself")
-		}
-		return nil
-	})
+	err := await(ctx, healthTimeout, c.Healthy, l.aliveCheck([]components.Component{c}))
+	if ctx.Err() != nil {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("start %s: %w; the end of its log %s:\n%s", c.Name, err, c.Log, tail(c.Log, 15))
 	}
@@ -185,24 +162,24 @@ func (l *Lab) awaitHealthy(ctx context.Context, c components.Component) error {
 }
 
 // loadImages imports the images of the lab's own pods.
-func (l *Lab) loadImages(ctx context.Context) (dnsDigest string, err error) {
-	err = l.Console.Step("images", func() (string, error) {
-		_, first, err := images.Load(ctx, l.Site, images.Pause, l.Site.Bin("pause"))
-		if err != nil {
-			return "", err
+func (l *Lab) loadImages(ctx context.Context) error {
+	return l.Console.Step("images", func() (string, error) {
+		did := "there"
+		for name, program := range map[string]string{images.Pause: "pause", images.CoreDNS: "coredns"} {
+			_, changed, err := images.Load(ctx, l.Site, name, l.Site.Bin(program))
+			if err != nil {
+				return "", err
+			}
+			if changed {
+				did = "imported"
+			}
 		}
-		digest, second, err := images.Load(ctx, l.Site, images.CoreDNS, l.Site.Bin("coredns"))
-		dnsDigest = digest
-		if first || second {
-			return "imported", err
-		}
-		return "there", err
+		return did, nil
 	})
-	return dnsDigest, err
 }
 
 // fill puts buckets and user into MinIO, and the base into Kubernetes.
-func (l *Lab) fill(ctx context.Context, creds store.Credentials, dnsDigest string) error {
+func (l *Lab) fill(ctx context.Context, creds store.Credentials) error {
 	admin, err := store.Connect(site.StoreAddress, l.Site.CA(), creds)
 	if err != nil {
 		return err
@@ -216,8 +193,12 @@ func (l *Lab) fill(ctx context.Context, creds store.Credentials, dnsDigest strin
 	if err != nil {
 		return err
 	}
+	stamps, err := installedStamps(l.Site)
+	if err != nil {
+		return err
+	}
 	base := cluster.Base{
-		AccessKey: creds.OperatorAccessKey, SecretKey: creds.OperatorSecretKey, DNSDigest: dnsDigest,
+		AccessKey: creds.OperatorAccessKey, SecretKey: creds.OperatorSecretKey, DNSStamp: stamps["coredns"],
 	}
 	return l.Console.Step("namespace, secret, DNS", func() (string, error) {
 		return "applied", base.Apply(ctx, l.Site)
@@ -232,12 +213,29 @@ func (l *Lab) services() map[string]func(context.Context) error {
 	}
 }
 
-func (l *Lab) awaitServices(ctx context.Context) error {
+// aliveCheck returns a function that fails once one of the components, having
+// been started, has ended by itself: then waiting for more is no use.
+func (l *Lab) aliveCheck(all []components.Component) func() error {
+	return func() error {
+		for _, c := range all {
+			record, known, err := l.keeper().Record(c.Name)
+			if err != nil {
+				return err
+			}
+			if known && !record.Alive() {
+				return fmt.Errorf("%s ended by itself; the end of its log %s:\n%s", c.Name, c.Log, tail(c.Log, 15))
+			}
+		}
+		return nil
+	}
+}
+
+func (l *Lab) awaitServices(ctx context.Context, all []components.Component) error {
 	const within = 2 * time.Minute
 	for _, name := range []string{"node and GPUs", "cluster DNS"} {
 		check := l.services()[name]
 		err := l.Console.Step(name, func() (string, error) {
-			return "ready", await(ctx, within, check, func() error { return nil })
+			return "ready", await(ctx, within, check, l.aliveCheck(all))
 		})
 		if err != nil {
 			return fmt.Errorf("wait for %s: %w\n%s", name, err, l.pods(ctx))

@@ -91,7 +91,8 @@ func RemoveRules(ctx context.Context) (int, error) {
 		}
 		removed += count(tables)
 	}
-	return removed, nil
+	empty, err := removeEmptyTables()
+	return removed + empty, err
 }
 
 // CountRules returns how many chains and jumps of the lab there are.

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -48,9 +49,12 @@ func ownedRules(saved string) []table {
 	return tables
 }
 
+// quoted matches a comment in a rule, which may say anything.
+var quoted = regexp.MustCompile(`"(\\.|[^"\\])*"`)
+
 // jumpsToOwned tells whether a rule of a chain that is not ours leads to one of ours.
 func jumpsToOwned(rule string) bool {
-	fields := strings.Fields(rule)
+	fields := strings.Fields(quoted.ReplaceAllString(rule, `""`))
 	if len(fields) < 2 || ownedChain(fields[1]) {
 		return false
 	}

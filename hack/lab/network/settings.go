@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/lethe-dev/lethe/hack/lab/files"
 )
 
 // settings are the kernel settings that the lab needs (a value) or that
@@ -58,10 +60,7 @@ func saveSettings(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode settings: %w", err)
 	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		return fmt.Errorf("save settings: %w", err)
-	}
-	return nil
+	return files.WriteSecret(path, data)
 }
 
 // RestoreSettings puts back what ApplySettings saved and returns the names of

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/lethe-dev/lethe/hack/lab/files"
 )
 
 // Credentials are every secret of the lab that is not a key of a certificate.
@@ -45,10 +47,7 @@ func LoadCredentials(path string) (Credentials, error) {
 	if err != nil {
 		return Credentials{}, fmt.Errorf("encode credentials: %w", err)
 	}
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		return Credentials{}, fmt.Errorf("write credentials: %w", err)
-	}
-	return c, nil
+	return c, files.WriteSecret(path, data)
 }
 
 // randomKey is base64 of 32 random bytes.

@@ -40,6 +40,14 @@ var outside = []string{
 	"/var/lib/kubelet",
 	"/var/log/containers",
 	"/var/log/pods",
+	"/var/lib/cni/results",
+	"/var/lib/cni",
+	"/run/mount",
+}
+
+// litter are patterns of files at fixed places that carry the lab's name.
+var litter = []string{
+	"/var/lib/cni/results/" + site.NodeName + "-*",
 }
 
 // Down removes the lab of this site and says what it removed.
@@ -111,15 +119,8 @@ func removeFiles(s site.Site) (string, error) {
 	if err := os.RemoveAll(s.State); err != nil {
 		return "", fmt.Errorf("remove %s: %w", s.State, err)
 	}
-	// Links to logs that are gone now.
-	links, err := filepath.Glob("/var/log/containers/*.log")
-	if err != nil {
-		return "", fmt.Errorf("list log links: %w", err)
-	}
-	for _, link := range links {
-		if target, err := os.Readlink(link); err == nil && strings.HasPrefix(target, s.State+"/") {
-			_ = os.Remove(link)
-		}
+	if err := removeLitter(s); err != nil {
+		return "", err
 	}
 	for _, path := range outside {
 		if os.Remove(path) == nil {
@@ -127,6 +128,36 @@ func removeFiles(s site.Site) (string, error) {
 		}
 	}
 	return number(len(removed)), nil
+}
+
+// removeLitter removes the lab's own files from folders that others use too:
+// what carries its name, and links to logs that are gone now.
+func removeLitter(s site.Site) error {
+	for _, pattern := range litter {
+		paths, err := filepath.Glob(pattern)
+		if err != nil {
+			return fmt.Errorf("list %s: %w", pattern, err)
+		}
+		for _, path := range paths {
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("remove litter: %w", err)
+			}
+		}
+	}
+	links, err := filepath.Glob("/var/log/containers/*.log")
+	if err != nil {
+		return fmt.Errorf("list log links: %w", err)
+	}
+	for _, link := range links {
+		target, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(target, s.State+"/") {
+			continue
+		}
+		if err := os.Remove(link); err != nil {
+			return fmt.Errorf("remove log link: %w", err)
+		}
+	}
+	return nil
 }
 
 // Verify returns an error that names whatever of the lab is still there.

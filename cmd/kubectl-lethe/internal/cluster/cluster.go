@@ -9,11 +9,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 // FieldOwner owns the fields that this program applies.
@@ -31,7 +32,7 @@ var (
 func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		lethev1.AddToScheme, corev1.AddToScheme, authenticationv1.AddToScheme,
+		v1alpha1.AddToScheme, corev1.AddToScheme, authenticationv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register kinds: %w", err)
@@ -49,7 +50,7 @@ func NewClient(config *rest.Config) (client.WithWatch, error) {
 	}
 	mapper := meta.NewDefaultRESTMapper(nil)
 	for _, kind := range []string{"DatasetRetention", "TrainingRun"} {
-		mapper.Add(lethev1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
+		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), meta.RESTScopeNamespace)
 	}
 	for _, kind := range []string{"ConfigMap", "Pod", "ServiceAccount"} {
 		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), meta.RESTScopeNamespace)
@@ -62,8 +63,8 @@ func NewClient(config *rest.Config) (client.WithWatch, error) {
 }
 
 // GetDataset reads a dataset; the error wraps ErrNotFound if there is none.
-func GetDataset(ctx context.Context, c client.Reader, key client.ObjectKey) (*lethev1.DatasetRetention, error) {
-	var ds lethev1.DatasetRetention
+func GetDataset(ctx context.Context, c client.Reader, key client.ObjectKey) (*v1alpha1.DatasetRetention, error) {
+	var ds v1alpha1.DatasetRetention
 	if err := c.Get(ctx, key, &ds); err != nil {
 		return nil, describe("dataset", key, err)
 	}
@@ -71,8 +72,8 @@ func GetDataset(ctx context.Context, c client.Reader, key client.ObjectKey) (*le
 }
 
 // GetRun reads a run; the error wraps ErrNotFound if there is none.
-func GetRun(ctx context.Context, c client.Reader, key client.ObjectKey) (*lethev1.TrainingRun, error) {
-	var run lethev1.TrainingRun
+func GetRun(ctx context.Context, c client.Reader, key client.ObjectKey) (*v1alpha1.TrainingRun, error) {
+	var run v1alpha1.TrainingRun
 	if err := c.Get(ctx, key, &run); err != nil {
 		return nil, describe("run", key, err)
 	}
@@ -80,12 +81,12 @@ func GetRun(ctx context.Context, c client.Reader, key client.ObjectKey) (*lethev
 }
 
 // List reads all runs and datasets of a namespace.
-func List(ctx context.Context, c client.Reader, namespace string) ([]lethev1.TrainingRun, []lethev1.DatasetRetention, error) {
-	var runs lethev1.TrainingRunList
+func List(ctx context.Context, c client.Reader, namespace string) ([]v1alpha1.TrainingRun, []v1alpha1.DatasetRetention, error) {
+	var runs v1alpha1.TrainingRunList
 	if err := c.List(ctx, &runs, client.InNamespace(namespace)); err != nil {
 		return nil, nil, fmt.Errorf("list runs: %w", translate(err))
 	}
-	var datasets lethev1.DatasetRetentionList
+	var datasets v1alpha1.DatasetRetentionList
 	if err := c.List(ctx, &datasets, client.InNamespace(namespace)); err != nil {
 		return nil, nil, fmt.Errorf("list datasets: %w", translate(err))
 	}
@@ -108,15 +109,11 @@ func describe(kind string, key client.ObjectKey, err error) error {
 	return fmt.Errorf("read %s %s: %w", kind, key.Name, err)
 }
 
-// translate tells a kind that is missing from an object that is missing: the API
-// server answers both with 404, but names an object only when it knows the kind.
+// translate tells a kind that is missing from an object that is missing: both are
+// answered with 404, but only the second by a handler that knows what it says.
 func translate(err error) error {
-	status := apierrors.APIStatus(nil)
-	if apierrors.IsNotFound(err) && errors.As(err, &status) {
-		details := status.Status().Details
-		if details == nil || details.Name == "" {
-			return ErrNotInstalled
-		}
+	if apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) {
+		return ErrNotInstalled
 	}
 	return err
 }

@@ -16,13 +16,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 var key = client.ObjectKey{Namespace: "team", Name: "digits"}
 
-func dataset(mods ...func(*lethev1.DatasetRetention)) *lethev1.DatasetRetention {
-	ds := &lethev1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits", UID: "uid-1"}}
+func dataset(mods ...func(*v1alpha1.DatasetRetention)) *v1alpha1.DatasetRetention {
+	ds := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits", UID: "uid-1"}}
 	for _, mod := range mods {
 		mod(ds)
 	}
@@ -36,14 +36,14 @@ func fakeClient(t *testing.T, funcs interceptor.Funcs, objects ...client.Object)
 		t.Fatal(err)
 	}
 	return fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithInterceptorFuncs(funcs).
-		WithStatusSubresource(&lethev1.DatasetRetention{}).Build()
+		WithStatusSubresource(&v1alpha1.DatasetRetention{}).Build()
 }
 
 func TestOpenDataset(t *testing.T) {
 	t.Parallel()
 	hour, day, twoDays := time.Hour, 24*time.Hour, 48*time.Hour
-	retention := func(after, maxAge time.Duration) func(*lethev1.DatasetRetention) {
-		return func(ds *lethev1.DatasetRetention) {
+	retention := func(after, maxAge time.Duration) func(*v1alpha1.DatasetRetention) {
+		return func(ds *v1alpha1.DatasetRetention) {
 			ds.Spec.Retention.AfterTraining.Duration = after
 			ds.Spec.Retention.MaxAge.Duration = maxAge
 		}
@@ -52,19 +52,19 @@ func TestOpenDataset(t *testing.T) {
 		objects  []client.Object
 		before   *Retention
 		want     Retention
-		result   lethev1.RetentionPolicy
+		result   v1alpha1.RetentionPolicy
 		wantErr  error
 		conflict bool
 	}{
 		"creates a dataset with the times that were asked for": {
 			want: Retention{AfterTraining: &hour},
-			result: lethev1.RetentionPolicy{
+			result: v1alpha1.RetentionPolicy{
 				AfterTraining: metav1.Duration{Duration: time.Hour},
 			},
 		},
 		"keeps the times of an open dataset": {
 			objects: []client.Object{dataset(retention(hour, twoDays))},
-			result: lethev1.RetentionPolicy{
+			result: v1alpha1.RetentionPolicy{
 				AfterTraining: metav1.Duration{Duration: time.Hour}, MaxAge: metav1.Duration{Duration: 2 * day},
 			},
 		},
@@ -76,18 +76,18 @@ func TestOpenDataset(t *testing.T) {
 		"changes only the time that was asked for": {
 			before: &Retention{AfterTraining: &hour, MaxAge: &twoDays},
 			want:   Retention{MaxAge: &day},
-			result: lethev1.RetentionPolicy{
+			result: v1alpha1.RetentionPolicy{
 				AfterTraining: metav1.Duration{Duration: time.Hour}, MaxAge: metav1.Duration{Duration: day},
 			},
 		},
 		"refuses a sealed dataset": {
-			objects: []client.Object{dataset(func(ds *lethev1.DatasetRetention) { ds.Spec.Sealed = true })},
+			objects: []client.Object{dataset(func(ds *v1alpha1.DatasetRetention) { ds.Spec.Sealed = true })},
 			wantErr: ErrSealed,
 		},
 		"refuses a dataset that is being erased": {
-			objects: []client.Object{dataset(func(ds *lethev1.DatasetRetention) {
+			objects: []client.Object{dataset(func(ds *v1alpha1.DatasetRetention) {
 				ds.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
-				ds.Finalizers = []string{lethev1.FinalizerErase}
+				ds.Finalizers = []string{v1alpha1.FinalizerErase}
 			})},
 			wantErr: ErrErasing,
 		},
@@ -172,7 +172,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	}
 	unknown := fakeClient(t, interceptor.Funcs{
 		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
-			return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Code: 404}}
+			return apierrors.NewGenericServerResponse(404, "list", v1alpha1.Resource("trainingruns"), "", "404 page not found", 0, true)
 		},
 	})
 	if _, _, err := List(t.Context(), unknown, "team"); !errors.Is(err, ErrNotInstalled) {
@@ -188,13 +188,13 @@ func place(t *testing.T, c client.Client) {
 		t.Error(err)
 		return
 	}
-	ds.Status.Location = &lethev1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid-1/"}
+	ds.Status.Location = &v1alpha1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid-1/"}
 	if err := c.Status().Update(t.Context(), ds); err != nil {
 		t.Error(err)
 	}
 }
 
-func placed(ds *lethev1.DatasetRetention) (bool, error) { return ds.Status.Location != nil, nil }
+func placed(ds *v1alpha1.DatasetRetention) (bool, error) { return ds.Status.Location != nil, nil }
 
 func TestFollowSeesAChangeThatComesLater(t *testing.T) {
 	t.Parallel()
@@ -221,7 +221,7 @@ func TestFollowOpensABrokenConnectionAgain(t *testing.T) {
 				}
 				return c.Watch(ctx, l, opts...)
 			},
-		}, dataset(func(ds *lethev1.DatasetRetention) { ds.Status.Location = &lethev1.ObjectLocation{} }))
+		}, dataset(func(ds *v1alpha1.DatasetRetention) { ds.Status.Location = &v1alpha1.ObjectLocation{} }))
 		if err := FollowDataset(t.Context(), c, key, placed); err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +272,7 @@ func TestFollowEnds(t *testing.T) {
 						_ = c.Delete(ctx, dataset())
 					}
 				}()
-				err := FollowDataset(ctx, c, key, func(*lethev1.DatasetRetention) (bool, error) { return false, tc.visit })
+				err := FollowDataset(ctx, c, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, tc.visit })
 				if !errors.Is(err, tc.wantErr) {
 					t.Errorf("error: got %v, want %v", err, tc.wantErr)
 				}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 // ErrSealed: the dataset is sealed, so nothing can be uploaded to it.
@@ -33,14 +33,14 @@ type Retention struct {
 // OpenDataset creates the dataset, or takes it as it is when it exists and is
 // still open. Asking for the same again changes nothing. Errors wrap ErrSealed
 // and ErrErasing.
-func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, want Retention) (*lethev1.DatasetRetention, error) {
+func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, want Retention) (*v1alpha1.DatasetRetention, error) {
 	current := &unstructured.Unstructured{}
-	current.SetGroupVersionKind(lethev1.GroupVersion.WithKind("DatasetRetention"))
+	current.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("DatasetRetention"))
 	err := describe("dataset", key, c.Get(ctx, key, current))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
-	var ds lethev1.DatasetRetention
+	var ds v1alpha1.DatasetRetention
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(current.Object, &ds); err != nil {
 		return nil, fmt.Errorf("decode dataset %s: %w", key.Name, err)
 	}
@@ -56,7 +56,7 @@ func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, wan
 }
 
 // Uploadable says why a dataset can not be uploaded to.
-func Uploadable(ds *lethev1.DatasetRetention) error {
+func Uploadable(ds *v1alpha1.DatasetRetention) error {
 	if ds.DeletionTimestamp != nil {
 		return fmt.Errorf("dataset %s %w", ds.Name, ErrErasing)
 	}
@@ -100,9 +100,9 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-func apply(ctx context.Context, c client.Client, key client.ObjectKey, retention map[string]any) (*lethev1.DatasetRetention, error) {
+func apply(ctx context.Context, c client.Client, key client.ObjectKey, retention map[string]any) (*v1alpha1.DatasetRetention, error) {
 	u := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": lethev1.GroupVersion.String(),
+		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "DatasetRetention",
 		"metadata":   map[string]any{"namespace": key.Namespace, "name": key.Name},
 		"spec":       map[string]any{"retention": retention},
@@ -128,7 +128,7 @@ func Seal(ctx context.Context, c client.Client, key client.ObjectKey, uid types.
 	if err != nil {
 		return fmt.Errorf("encode patch: %w", err)
 	}
-	var ds lethev1.DatasetRetention
+	var ds v1alpha1.DatasetRetention
 	ds.Namespace, ds.Name = key.Namespace, key.Name
 	if err := c.Patch(ctx, &ds, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldOwner)); err != nil {
 		return fmt.Errorf("seal dataset %s: %w", key.Name, translate(err))

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 // A connection that breaks is opened again after reopenAfter, maxReopen times in
@@ -29,9 +29,9 @@ var errBroken = errors.New("the API server does not answer")
 // wraps ErrNotFound when the dataset is not there or goes away. A state may be
 // visited twice.
 func FollowDataset(
-	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*lethev1.DatasetRetention) (bool, error),
+	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*v1alpha1.DatasetRetention) (bool, error),
 ) error {
-	sources := []source{{&lethev1.DatasetRetentionList{}, byName(key)}}
+	sources := []source{{&v1alpha1.DatasetRetentionList{}, byName(key)}}
 	return follow(ctx, c, sources, func() (bool, error) {
 		ds, err := GetDataset(ctx, c, key)
 		if err != nil {
@@ -43,9 +43,9 @@ func FollowDataset(
 
 // FollowRun does for a run what FollowDataset does for a dataset.
 func FollowRun(
-	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*lethev1.TrainingRun) (bool, error),
+	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*v1alpha1.TrainingRun) (bool, error),
 ) error {
-	sources := []source{{&lethev1.TrainingRunList{}, byName(key)}}
+	sources := []source{{&v1alpha1.TrainingRunList{}, byName(key)}}
 	return follow(ctx, c, sources, func() (bool, error) {
 		run, err := GetRun(ctx, c, key)
 		if err != nil {
@@ -58,9 +58,9 @@ func FollowRun(
 // FollowPods does the same for a run together with its pods.
 func FollowPods(
 	ctx context.Context, c client.WithWatch, key client.ObjectKey,
-	visit func(*lethev1.TrainingRun, []corev1.Pod) (bool, error),
+	visit func(*v1alpha1.TrainingRun, []corev1.Pod) (bool, error),
 ) error {
-	sources := []source{{&lethev1.TrainingRunList{}, byName(key)}, {&corev1.PodList{}, ofRun(key)}}
+	sources := []source{{&v1alpha1.TrainingRunList{}, byName(key)}, {&corev1.PodList{}, ofRun(key)}}
 	return follow(ctx, c, sources, func() (bool, error) {
 		run, err := GetRun(ctx, c, key)
 		if err != nil {
@@ -88,7 +88,7 @@ func byName(key client.ObjectKey) []client.ListOption {
 }
 
 func ofRun(key client.ObjectKey) []client.ListOption {
-	return []client.ListOption{client.InNamespace(key.Namespace), client.MatchingLabels{lethev1.LabelRun: key.Name}}
+	return []client.ListOption{client.InNamespace(key.Namespace), client.MatchingLabels{v1alpha1.LabelRun: key.Name}}
 }
 
 // source is something to watch.

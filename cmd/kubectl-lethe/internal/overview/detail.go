@@ -9,12 +9,12 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
 // Run writes all that is known of a run.
-func Run(out io.Writer, run *lethev1.TrainingRun, now time.Time) error {
+func Run(out io.Writer, run *v1alpha1.TrainingRun, now time.Time) error {
 	status := run.Status
 	d := detail{}
 	d.line("Run", run.Name)
@@ -44,7 +44,7 @@ func Run(out io.Writer, run *lethev1.TrainingRun, now time.Time) error {
 }
 
 // Dataset writes all that is known of a dataset.
-func Dataset(out io.Writer, ds *lethev1.DatasetRetention, now time.Time) error {
+func Dataset(out io.Writer, ds *v1alpha1.DatasetRetention, now time.Time) error {
 	status := ds.Status
 	d := detail{}
 	d.line("Dataset", ds.Name)
@@ -69,7 +69,7 @@ func Dataset(out io.Writer, ds *lethev1.DatasetRetention, now time.Time) error {
 		d.line("Erasing", fmt.Sprintf("since %s: found %s, %s, %s", words.Duration(now.Sub(e.StartTime.Time)),
 			words.Count(e.Versions, "version"), words.Bytes(e.Bytes), words.Count(e.Uploads, "unfinished upload")))
 	}
-	if status.State == lethev1.DatasetOpen && ds.DeletionTimestamp == nil {
+	if status.State == v1alpha1.DatasetOpen && ds.DeletionTimestamp == nil {
 		d.line("Upload", fmt.Sprintf("kubectl lethe upload DIR %s -n %s", ds.Name, ds.Namespace))
 	}
 	d.conditions(status.Conditions, now)
@@ -86,7 +86,7 @@ func (d *detail) line(name, value string) {
 	}
 }
 
-func (d *detail) failure(run *lethev1.TrainingRun) {
+func (d *detail) failure(run *v1alpha1.TrainingRun) {
 	f := run.Status.Failure
 	if f == nil {
 		return

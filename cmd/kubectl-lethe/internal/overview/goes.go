@@ -4,20 +4,20 @@ import (
 	"fmt"
 	"time"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
 // Goes says in a few words when a dataset is erased.
-func Goes(ds *lethev1.DatasetRetention, now time.Time) string {
+func Goes(ds *v1alpha1.DatasetRetention, now time.Time) string {
 	status := ds.Status
-	erasing := ds.DeletionTimestamp != nil || status.State == lethev1.DatasetErasing
+	erasing := ds.DeletionTimestamp != nil || status.State == v1alpha1.DatasetErasing
 	switch {
 	case erasing && len(status.ActiveRuns) > 0:
 		return "erased when its runs have ended"
 	case erasing:
 		return "being erased now"
-	case status.State == lethev1.DatasetInUse:
+	case status.State == v1alpha1.DatasetInUse:
 		return afterRuns(ds)
 	case status.ExpiresAt == nil:
 		return "not known yet"
@@ -29,7 +29,7 @@ func Goes(ds *lethev1.DatasetRetention, now time.Time) string {
 	return "erased in " + words.Duration(left)
 }
 
-func afterRuns(ds *lethev1.DatasetRetention) string {
+func afterRuns(ds *v1alpha1.DatasetRetention) string {
 	after := ds.Spec.Retention.AfterTraining.Duration
 	if after <= 0 {
 		return "erased when training ends"

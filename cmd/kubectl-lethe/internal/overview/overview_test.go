@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -41,83 +41,83 @@ func meta(name string, age time.Duration) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: "team", Name: name, CreationTimestamp: *at(-age)}
 }
 
-func succeeded() lethev1.TrainingRun {
-	return lethev1.TrainingRun{
+func succeeded() v1alpha1.TrainingRun {
+	return v1alpha1.TrainingRun{
 		ObjectMeta: meta("digits-1", 2*time.Hour),
-		Spec: lethev1.TrainingRunSpec{
-			DatasetRef: lethev1.DatasetReference{Name: "digits"}, Trainer: lethev1.Trainer{Image: "registry/trainer:1"},
-			Nodes: lethev1.Nodes{GPUsPerNode: new(int32(2))},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "digits"}, Trainer: v1alpha1.Trainer{Image: "registry/trainer:1"},
+			Nodes: v1alpha1.Nodes{GPUsPerNode: new(int32(2))},
 		},
-		Status: lethev1.TrainingRunStatus{
-			State: lethev1.RunSucceeded, Reason: lethev1.ReasonPublished, Message: "The artifacts are in the store.",
-			StartTime: at(-time.Hour), CompletionTime: at(-30 * time.Minute), Usage: &lethev1.Usage{GPUSeconds: 3600},
-			Artifacts: &lethev1.ArtifactsStatus{ManifestDigest: "sha256:ab", Objects: 3, Bytes: 4 << 20},
+		Status: v1alpha1.TrainingRunStatus{
+			State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished, Message: "The artifacts are in the store.",
+			StartTime: at(-time.Hour), CompletionTime: at(-30 * time.Minute), Usage: &v1alpha1.Usage{GPUSeconds: 3600},
+			Artifacts: &v1alpha1.ArtifactsStatus{ManifestDigest: "sha256:ab", Objects: 3, Bytes: 4 << 20},
 			Conditions: []metav1.Condition{
-				{Type: lethev1.ConditionComplete, Status: metav1.ConditionTrue, Reason: lethev1.ReasonPublished, LastTransitionTime: *at(-30 * time.Minute)},
+				{Type: v1alpha1.ConditionComplete, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPublished, LastTransitionTime: *at(-30 * time.Minute)},
 			},
 		},
 	}
 }
 
-func failed() lethev1.TrainingRun {
-	return lethev1.TrainingRun{
+func failed() v1alpha1.TrainingRun {
+	return v1alpha1.TrainingRun{
 		ObjectMeta: meta("digits-2", time.Minute),
-		Spec: lethev1.TrainingRunSpec{
-			DatasetRef: lethev1.DatasetReference{Name: "digits"}, Trainer: lethev1.Trainer{Image: "registry/trainer:2"},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "digits"}, Trainer: v1alpha1.Trainer{Image: "registry/trainer:2"},
 		},
-		Status: lethev1.TrainingRunStatus{
-			State: lethev1.RunFailed, Reason: lethev1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.",
+		Status: v1alpha1.TrainingRunStatus{
+			State: v1alpha1.RunFailed, Reason: v1alpha1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.",
 			StartTime: at(-50 * time.Second), CompletionTime: at(-10 * time.Second),
-			Failure: &lethev1.RunFailure{
-				Reason: lethev1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.", ExitCode: new(int32(3)),
+			Failure: &v1alpha1.RunFailure{
+				Reason: v1alpha1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.", ExitCode: new(int32(3)),
 			},
 		},
 	}
 }
 
-func fresh() lethev1.TrainingRun {
-	return lethev1.TrainingRun{
+func fresh() v1alpha1.TrainingRun {
+	return v1alpha1.TrainingRun{
 		ObjectMeta: meta("digits-3", time.Second),
-		Spec:       lethev1.TrainingRunSpec{DatasetRef: lethev1.DatasetReference{Name: "digits"}},
+		Spec:       v1alpha1.TrainingRunSpec{DatasetRef: v1alpha1.DatasetReference{Name: "digits"}},
 	}
 }
 
-func ready() lethev1.DatasetRetention {
-	return lethev1.DatasetRetention{
+func ready() v1alpha1.DatasetRetention {
+	return v1alpha1.DatasetRetention{
 		ObjectMeta: meta("digits", 3*time.Hour),
-		Spec: lethev1.DatasetRetentionSpec{Sealed: true, Retention: lethev1.RetentionPolicy{
+		Spec: v1alpha1.DatasetRetentionSpec{Sealed: true, Retention: v1alpha1.RetentionPolicy{
 			AfterTraining: metav1.Duration{Duration: 24 * time.Hour}, MaxAge: metav1.Duration{Duration: 720 * time.Hour},
 		}},
-		Status: lethev1.DatasetRetentionStatus{
-			State: lethev1.DatasetReady, Reason: lethev1.ReasonVerified, Message: "Runs may start on it.",
-			Location: &lethev1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid/"},
+		Status: v1alpha1.DatasetRetentionStatus{
+			State: v1alpha1.DatasetReady, Reason: v1alpha1.ReasonVerified, Message: "Runs may start on it.",
+			Location: &v1alpha1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid/"},
 			Objects:  new(int64(24)), Bytes: new(int64(11 << 20)), ManifestDigest: "sha256:cd",
 			LastUsedTime: at(-30 * time.Minute), ExpiresAt: at(24*time.Hour - time.Second),
 		},
 	}
 }
 
-func open() lethev1.DatasetRetention {
-	return lethev1.DatasetRetention{
+func open() v1alpha1.DatasetRetention {
+	return v1alpha1.DatasetRetention{
 		ObjectMeta: meta("faces", time.Minute),
-		Status:     lethev1.DatasetRetentionStatus{State: lethev1.DatasetOpen, Reason: lethev1.ReasonUploadOpen},
+		Status:     v1alpha1.DatasetRetentionStatus{State: v1alpha1.DatasetOpen, Reason: v1alpha1.ReasonUploadOpen},
 	}
 }
 
-func erasing() lethev1.DatasetRetention {
+func erasing() v1alpha1.DatasetRetention {
 	ds := ready()
 	ds.Name, ds.DeletionTimestamp = "voices", at(-time.Minute)
-	ds.Status.State, ds.Status.Reason, ds.Status.Message = lethev1.DatasetErasing, lethev1.ReasonErased, ""
+	ds.Status.State, ds.Status.Reason, ds.Status.Message = v1alpha1.DatasetErasing, v1alpha1.ReasonErased, ""
 	ds.Status.ExpiresAt = at(-time.Minute)
-	ds.Status.Erasure = &lethev1.ErasureStatus{StartTime: *at(-5 * time.Second), Versions: 25, Bytes: 11 << 20, Uploads: 1}
+	ds.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(-5 * time.Second), Versions: 25, Bytes: 11 << 20, Uploads: 1}
 	return ds
 }
 
 func TestTables(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	runs := []lethev1.TrainingRun{succeeded(), fresh(), failed()}
-	datasets := []lethev1.DatasetRetention{open(), ready(), erasing()}
+	runs := []v1alpha1.TrainingRun{succeeded(), fresh(), failed()}
+	datasets := []v1alpha1.DatasetRetention{open(), ready(), erasing()}
 	for _, write := range []func() error{
 		func() error { return Tables(&b, runs, datasets, now) },
 		func() error { return Tables(&b, nil, nil, now) },
@@ -134,14 +134,14 @@ func TestTables(t *testing.T) {
 
 func TestDetails(t *testing.T) {
 	t.Parallel()
-	for name, run := range map[string]lethev1.TrainingRun{"run-succeeded": succeeded(), "run-failed": failed(), "run-new": fresh()} {
+	for name, run := range map[string]v1alpha1.TrainingRun{"run-succeeded": succeeded(), "run-failed": failed(), "run-new": fresh()} {
 		var b strings.Builder
 		if err := Run(&b, &run, now); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name+".txt", b.String())
 	}
-	for name, ds := range map[string]lethev1.DatasetRetention{"dataset-ready": ready(), "dataset-open": open(), "dataset-erasing": erasing()} {
+	for name, ds := range map[string]v1alpha1.DatasetRetention{"dataset-ready": ready(), "dataset-open": open(), "dataset-erasing": erasing()} {
 		var b strings.Builder
 		if err := Dataset(&b, &ds, now); err != nil {
 			t.Fatal(err)
@@ -153,19 +153,19 @@ func TestDetails(t *testing.T) {
 func TestGoes(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		mod  func(*lethev1.DatasetRetention)
+		mod  func(*v1alpha1.DatasetRetention)
 		want string
 	}{
-		"counts down":          {func(*lethev1.DatasetRetention) {}, "erased in 23h 59m"},
-		"is due":               {func(ds *lethev1.DatasetRetention) { ds.Status.ExpiresAt = at(0) }, "is due now"},
-		"does not know it yet": {func(ds *lethev1.DatasetRetention) { ds.Status.ExpiresAt = nil }, "not known yet"},
-		"waits for training":   {func(ds *lethev1.DatasetRetention) { ds.Status.State = lethev1.DatasetInUse }, "erased 1d after training"},
-		"goes at once afterwards": {func(ds *lethev1.DatasetRetention) {
-			ds.Status.State = lethev1.DatasetInUse
+		"counts down":          {func(*v1alpha1.DatasetRetention) {}, "erased in 23h 59m"},
+		"is due":               {func(ds *v1alpha1.DatasetRetention) { ds.Status.ExpiresAt = at(0) }, "is due now"},
+		"does not know it yet": {func(ds *v1alpha1.DatasetRetention) { ds.Status.ExpiresAt = nil }, "not known yet"},
+		"waits for training":   {func(ds *v1alpha1.DatasetRetention) { ds.Status.State = v1alpha1.DatasetInUse }, "erased 1d after training"},
+		"goes at once afterwards": {func(ds *v1alpha1.DatasetRetention) {
+			ds.Status.State = v1alpha1.DatasetInUse
 			ds.Spec.Retention.AfterTraining.Duration = 0
 		}, "erased when training ends"},
-		"is going": {func(ds *lethev1.DatasetRetention) { ds.DeletionTimestamp = at(0) }, "being erased now"},
-		"waits for its last user": {func(ds *lethev1.DatasetRetention) {
+		"is going": {func(ds *v1alpha1.DatasetRetention) { ds.DeletionTimestamp = at(0) }, "being erased now"},
+		"waits for its last user": {func(ds *v1alpha1.DatasetRetention) {
 			ds.DeletionTimestamp = at(0)
 			ds.Status.ActiveRuns = []string{"a", "b"}
 		}, "erased when its runs have ended"},

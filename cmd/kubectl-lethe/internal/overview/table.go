@@ -12,7 +12,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	lethev1 "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
@@ -21,7 +21,7 @@ const none = "-"
 
 // Tables writes the runs, newest first, and the datasets, in the order in which
 // they go.
-func Tables(out io.Writer, runs []lethev1.TrainingRun, datasets []lethev1.DatasetRetention, now time.Time) error {
+func Tables(out io.Writer, runs []v1alpha1.TrainingRun, datasets []v1alpha1.DatasetRetention, now time.Time) error {
 	rows := [][]string{{"RUN", "STATE", "REASON", "DATASET", "GPUS", "TIME", "GPU TIME", "AGE"}}
 	for _, run := range newestFirst(runs) {
 		rows = append(rows, runRow(&run, now))
@@ -41,14 +41,14 @@ func Tables(out io.Writer, runs []lethev1.TrainingRun, datasets []lethev1.Datase
 	return table(out, rows)
 }
 
-func runRow(run *lethev1.TrainingRun, now time.Time) []string {
+func runRow(run *v1alpha1.TrainingRun, now time.Time) []string {
 	return []string{
 		run.Name, orNone(string(run.Status.State)), orNone(run.Status.Reason), run.Spec.DatasetRef.Name,
 		gpus(run), took(run, now), gpuTime(run), age(run.CreationTimestamp, now),
 	}
 }
 
-func datasetRow(ds *lethev1.DatasetRetention, now time.Time) []string {
+func datasetRow(ds *v1alpha1.DatasetRetention, now time.Time) []string {
 	files, size := none, none
 	if ds.Status.Objects != nil {
 		files = strconv.FormatInt(*ds.Status.Objects, 10)
@@ -79,15 +79,15 @@ func table(out io.Writer, rows [][]string) error {
 	return nil
 }
 
-func newestFirst(runs []lethev1.TrainingRun) []lethev1.TrainingRun {
-	return slices.SortedFunc(slices.Values(runs), func(a, b lethev1.TrainingRun) int {
+func newestFirst(runs []v1alpha1.TrainingRun) []v1alpha1.TrainingRun {
+	return slices.SortedFunc(slices.Values(runs), func(a, b v1alpha1.TrainingRun) int {
 		return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 }
 
 // soonestFirst puts what has no end yet last.
-func soonestFirst(datasets []lethev1.DatasetRetention) []lethev1.DatasetRetention {
-	return slices.SortedFunc(slices.Values(datasets), func(a, b lethev1.DatasetRetention) int {
+func soonestFirst(datasets []v1alpha1.DatasetRetention) []v1alpha1.DatasetRetention {
+	return slices.SortedFunc(slices.Values(datasets), func(a, b v1alpha1.DatasetRetention) int {
 		x, y := a.Status.ExpiresAt, b.Status.ExpiresAt
 		switch {
 		case x == nil && y != nil:
@@ -101,7 +101,7 @@ func soonestFirst(datasets []lethev1.DatasetRetention) []lethev1.DatasetRetentio
 	})
 }
 
-func gpus(run *lethev1.TrainingRun) string {
+func gpus(run *v1alpha1.TrainingRun) string {
 	if run.Spec.Nodes.GPUsPerNode == nil {
 		return none
 	}
@@ -109,7 +109,7 @@ func gpus(run *lethev1.TrainingRun) string {
 }
 
 // took is how long the trainer has run.
-func took(run *lethev1.TrainingRun, now time.Time) string {
+func took(run *v1alpha1.TrainingRun, now time.Time) string {
 	if run.Status.StartTime == nil {
 		return none
 	}
@@ -119,7 +119,7 @@ func took(run *lethev1.TrainingRun, now time.Time) string {
 	return words.Duration(now.Sub(run.Status.StartTime.Time))
 }
 
-func gpuTime(run *lethev1.TrainingRun) string {
+func gpuTime(run *v1alpha1.TrainingRun) string {
 	if run.Status.Usage == nil {
 		return none
 	}

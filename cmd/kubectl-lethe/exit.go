@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+// Exit codes beside those of the stager, see the package's comment.
+const (
+	exitFailed      = 1
+	exitInterrupted = 130 // 128 + SIGINT
+)
+
+// usageError says that the command itself was wrong.
+type usageError struct{ error }
+
+// Unwrap gives the cause.
+func (e usageError) Unwrap() error { return e.error }
+
+// hintError adds what to do next to an error.
+type hintError struct {
+	error
+	hint string
+}
+
+// Error puts the hint behind the cause.
+func (e hintError) Error() string { return e.error.Error() + "; " + e.hint }
+
+// Unwrap gives the cause.
+func (e hintError) Unwrap() error { return e.error }
+
+// errInterrupted stands in for the cancellation of a context.
+var errInterrupted error = interrupted{}
+
+type interrupted struct{}
+
+// Error says it in a word.
+func (interrupted) Error() string { return "interrupted" }
+
+// Is makes it one with context.Canceled.
+func (interrupted) Is(target error) bool { return target == context.Canceled } //nolint:errorlint // That is what Is is for.
+
+// report writes the error, if any, as one line and gives the exit code.
+func report(out io.Writer, err error) int {
+	if err == nil {
+		return staging.ExitOK
+	}
+	_, _ = fmt.Fprintf(out, "error: %s\n", describe(err))
+	return exitCode(err)
+}
+
+func describe(err error) string {
+	var network *net.OpError
+	switch {
+	case err == context.Canceled: //nolint:errorlint // Only where it is all there is to say.
+		err = errInterrupted
+	case apierrors.IsUnauthorized(err):
+		return "the API server does not accept your login: log in to the cluster again"
+	case errors.As(err, &network) && network.Op == "dial":
+		err = hintError{err, "check the network, and the address in your kubeconfig"}
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+func exitCode(err error) int {
+	var usage usageError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &usage), errors.Is(err, transfer.ErrFolder):
+		return staging.ExitUsage
+	case errors.Is(err, transfer.ErrCorrupt):
+		return staging.ExitDatasetCorrupt
+	case errors.Is(err, transfer.ErrUnavailable):
+		return staging.ExitUnavailable
+	case errors.Is(err, transfer.ErrDenied), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return staging.ExitDenied
+	}
+	return exitFailed
+}

@@ -1,0 +1,137 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// startServer starts a real API server with Lethe's kinds.
+func startServer(t *testing.T) (c client.WithWatch, plain client.Client) {
+	t.Helper()
+	const root = "../../../.."
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		assets = filepath.Join(root, ".cache", "bin")
+	}
+	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
+		if os.Getenv("LETHE_TEST_REQUIRE_REAL") != "" {
+			t.Fatalf("kube-apiserver is missing: %v", err)
+		}
+		t.Skipf("SKIPPED: kube-apiserver is missing, run `make tools`: %v", err)
+	}
+	server := &envtest.Environment{
+		BinaryAssetsDirectory:    assets,
+		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
+		ErrorIfCRDPathMissing:    true,
+		ControlPlaneStartTimeout: 3 * time.Minute,
+		ControlPlaneStopTimeout:  time.Minute,
+		UseExistingCluster:       new(bool), // Never one that the environment names.
+	}
+	config, err := server.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if c, err = NewClient(config); err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: key.Namespace}}
+	if plain, err = client.New(config, client.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := plain.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	return c, plain
+}
+
+// TestOnAnAPIServer tells the story of a dataset against the real rules: defaults,
+// field ownership, CEL, watches by name, preconditions.
+func TestOnAnAPIServer(t *testing.T) {
+	t.Parallel()
+	c, plain := startServer(t)
+	hour, day := time.Hour, 24*time.Hour
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ds, err := OpenDataset(t.Context(), c, key, Retention{AfterTraining: &hour})
+	must(err)
+	if ds.Spec.Sealed || ds.Spec.Retention.AfterTraining.Duration != hour || ds.Spec.Retention.MaxAge.Duration != 30*day {
+		t.Errorf("new dataset: got %+v, want 1h and the default of 720h, not sealed", ds.Spec)
+	}
+	again, err := OpenDataset(t.Context(), c, key, Retention{MaxAge: &day})
+	must(err)
+	if again.UID != ds.UID || again.Spec.Retention.AfterTraining.Duration != hour || again.Spec.Retention.MaxAge.Duration != day {
+		t.Errorf("second upload: got %+v, want 1h kept and 24h changed", again.Spec)
+	}
+
+	go place(t, c)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	must(FollowDataset(ctx, c, key, placed))
+
+	if err := Seal(t.Context(), c, key, "another-uid"); err == nil {
+		t.Error("a dataset of another UID was sealed")
+	}
+	must(Seal(t.Context(), c, key, ds.UID))
+	must(Seal(t.Context(), c, key, ds.UID))
+	if _, err := OpenDataset(t.Context(), c, key, Retention{}); !errors.Is(err, ErrSealed) {
+		t.Errorf("upload to a sealed dataset: got %v, want ErrSealed", err)
+	}
+	_, err = GetRun(t.Context(), c, key)
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("missing run: got %v, want ErrNotFound", err)
+	}
+
+	go func() { _ = c.Delete(ctx, ds) }()
+	err = FollowDataset(ctx, c, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, nil })
+	if !errors.Is(err, ErrNotFound) {
+		t.Errorf("erased dataset: got %v, want ErrNotFound", err)
+	}
+
+	// A dataset that was written by hand keeps its times, in the writer's words.
+	other := client.ObjectKey{Namespace: key.Namespace, Name: "by-hand"}
+	byHand := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: other.Namespace, Name: other.Name}}
+	byHand.Spec.Retention.AfterTraining.Duration = 90 * time.Minute
+	must(c.Create(t.Context(), byHand))
+	_, err = OpenDataset(t.Context(), c, other, Retention{})
+	must(err)
+	_, err = OpenDataset(t.Context(), c, other, Retention{AfterTraining: &hour})
+	if err == nil || !strings.Contains(err.Error(), "managed by somebody else") {
+		t.Errorf("change of another's time: got %v, want a refusal", err)
+	}
+	must(Seal(t.Context(), c, other, byHand.UID))
+
+	// Without Lethe's kinds the person is told so.
+	crd := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "trainingruns.lethe.dev"}}
+	crd.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	must(plain.Delete(t.Context(), crd))
+	err = wait.PollUntilContextCancel(ctx, 100*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		_, err := GetRun(ctx, c, key)
+		return errors.Is(err, ErrNotInstalled), nil
+	})
+	if err != nil {
+		t.Error("no ErrNotInstalled after the kind was removed")
+	}
+}

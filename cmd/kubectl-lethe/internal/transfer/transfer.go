@@ -1,0 +1,112 @@
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/progress"
+	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/staging/agent"
+)
+
+// patience is how long a store or broker that is away is waited for. A person can
+// end it earlier, and an upload or download can be gone on with.
+const patience = 15 * time.Minute
+
+// ConnectFunc makes a client for a granted place with this many connections at
+// most; it sends nothing.
+type ConnectFunc func(grant staging.StoreGrant, credentials agent.CredentialsFunc, connections int) (agent.Store, error)
+
+// Options are what both directions need. All are required but Parallel.
+type Options struct {
+	Broker  Broker
+	Connect ConnectFunc
+	Clock   clock.WithDelayedExecution
+	Meter   *progress.Meter
+	// Notice tells the person that something is being waited for.
+	Notice func(text string)
+	// Parallel is how many files are under way at once; 0 for the default.
+	Parallel int
+}
+
+// Sum is what was transferred.
+type Sum struct {
+	Files, Bytes int64
+	// Digest of the manifest, "sha256:" and 64 hexadecimal digits.
+	Digest string
+}
+
+// agentOptions completes the options; wrap is put between agent and store.
+func (o Options) agentOptions(broker agent.Broker, step staging.Step, wrap func(agent.Store, string) agent.Store) agent.Options {
+	parallel := agent.Parallel{Small: o.Parallel, Large: min(o.Parallel, 4)}.WithDefaults(step)
+	return agent.Options{
+		Broker: broker,
+		Connect: func(grant staging.StoreGrant, credentials agent.CredentialsFunc) (agent.Store, error) {
+			store, err := o.Connect(grant, credentials, parallel.Connections())
+			if err != nil {
+				return nil, err
+			}
+			return wrap(store, grant.Prefix), nil
+		},
+		Log:      slog.New(noticeHandler{o.Notice}),
+		Clock:    o.Clock,
+		Random:   rand.Float64, // Spreads retries; nothing depends on it.
+		Patience: patience,
+		Parallel: parallel,
+	}
+}
+
+// Dataset names the dataset that is uploaded to.
+type Dataset struct{ Namespace, Name string }
+
+// Upload sends a folder's files and then their manifest. It may be repeated. Errors
+// are explained for the person; cancelling ctx ends it early.
+func Upload(ctx context.Context, o Options, to Dataset, folder *Folder, journal *Journal) (Sum, error) {
+	o.Meter.Expect(folder.Files, folder.Bytes)
+	var found faults
+	wrap := func(store agent.Store, prefix string) agent.Store {
+		return journaledStore{
+			Store: store, prefix: prefix, folder: folder, journal: journal, meter: o.Meter, faults: &found,
+		}
+	}
+	report, err := agent.StageOut(ctx, agent.StageOutOptions{
+		Options:      o.agentOptions(uploading{o.Broker, to.Namespace, to.Name}, staging.StepStageOut, wrap),
+		ArtifactsDir: folder.Dir,
+	})
+	if fault := found.get(); fault != nil {
+		return Sum{}, fmt.Errorf("upload %s: %w", folder.Dir, fault)
+	}
+	if err != nil {
+		return Sum{}, explain(ctx, err, "upload "+folder.Dir,
+			"a file changed while it was uploaded; leave the folder alone and run the same command again")
+	}
+	return Sum{Files: report.Objects, Bytes: report.Bytes, Digest: report.ManifestDigest}, nil
+}
+
+// noticeHandler passes warnings on as text and drops the rest.
+type noticeHandler struct{ notice func(string) }
+
+func (noticeHandler) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
+
+func (h noticeHandler) Handle(_ context.Context, record slog.Record) error {
+	text := record.Message
+	record.Attrs(func(a slog.Attr) bool {
+		if a.Key == "cause" {
+			text += " (" + a.Value.String() + ")"
+		}
+		return true
+	})
+	h.notice(text)
+	return nil
+}
+
+func (h noticeHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h noticeHandler) WithGroup(string) slog.Handler { return h }

@@ -1,0 +1,142 @@
+package datasetretention
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+)
+
+const (
+	testNamespace = "team-a"
+	testName      = "digits"
+	testUID       = types.UID("6a1f8c1e-0c9b-4f5e-9a53-5f6f3f1d2b7c")
+	testBucket    = "datasets"
+	testDigest    = "sha256:aaaa"
+	testMaxAge    = 720 * time.Hour
+	testWindow    = 24 * time.Hour
+)
+
+// created is when every test dataset was created.
+func created() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
+
+func after(d time.Duration) time.Time { return created().Add(d) }
+
+func at(t time.Time) *metav1.Time { return apiTime(t) }
+
+type datasetMod func(*v1alpha1.DatasetRetention)
+
+// newDataset is an adopted dataset that is open for upload.
+func newDataset(mods ...datasetMod) *v1alpha1.DatasetRetention {
+	d := &v1alpha1.DatasetRetention{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: testNamespace, Name: testName, UID: testUID, Generation: 1,
+			CreationTimestamp: metav1.NewTime(created()),
+			Finalizers:        []string{v1alpha1.FinalizerErase},
+		},
+		Spec: v1alpha1.DatasetRetentionSpec{Retention: v1alpha1.RetentionPolicy{
+			AfterTraining: metav1.Duration{Duration: testWindow},
+			MaxAge:        metav1.Duration{Duration: testMaxAge},
+		}},
+	}
+	for _, mod := range mods {
+		mod(d)
+	}
+	return d
+}
+
+func raw(d *v1alpha1.DatasetRetention) { d.Finalizers = nil }
+
+func sealed(d *v1alpha1.DatasetRetention) { d.Spec.Sealed = true }
+
+func placed(d *v1alpha1.DatasetRetention) {
+	d.Status.Location = &v1alpha1.ObjectLocation{
+		Bucket: testBucket, Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
+	}
+	d.Status.ObservedGeneration = 1
+}
+
+// usable is sealed, placed and verified.
+func usable(d *v1alpha1.DatasetRetention) {
+	sealed(d)
+	placed(d)
+	objects, bytes := int64(3), int64(300)
+	d.Status.Objects, d.Status.Bytes, d.Status.ManifestDigest = &objects, &bytes, testDigest
+}
+
+func deleted(d *v1alpha1.DatasetRetention) {
+	d.DeletionTimestamp = at(after(time.Hour))
+	d.Generation++
+}
+
+func counted(d *v1alpha1.DatasetRetention) {
+	d.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(after(time.Hour)), Versions: 4, Bytes: 400, Uploads: 1}
+}
+
+func keep(window, maxAge time.Duration) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Spec.Retention.AfterTraining.Duration, d.Spec.Retention.MaxAge.Duration = window, maxAge
+	}
+}
+
+func lastUsed(t time.Time) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) { d.Status.LastUsedTime = at(t) }
+}
+
+func wasActive(names ...string) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) { d.Status.ActiveRuns = names }
+}
+
+func movedTo(bucket, prefix string) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Status.Location = &v1alpha1.ObjectLocation{Bucket: bucket, Prefix: prefix}
+	}
+}
+
+func wasReady(status metav1.ConditionStatus, reason string) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Status.Conditions = append(d.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: "as found",
+			LastTransitionTime: metav1.NewTime(created()), ObservedGeneration: 1,
+		})
+	}
+}
+
+type seenMod func(*observed)
+
+// saw is what was observed of a dataset at a time.
+func saw(now time.Time, d *v1alpha1.DatasetRetention, mods ...seenMod) observed {
+	seen := observed{now: now, dataset: d, home: v1alpha1.ObjectLocation{
+		Bucket: testBucket, Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
+	}}
+	for _, mod := range mods {
+		mod(&seen)
+	}
+	return seen
+}
+
+func runs(rs ...run) seenMod { return func(o *observed) { o.runs = rs } }
+
+func copies(names ...string) seenMod { return func(o *observed) { o.copies = names } }
+
+func inventory(versions, bytes, uploads int64) seenMod {
+	return func(o *observed) {
+		o.inventory = &erasure.Inventory{Versions: versions, Bytes: bytes, Uploads: uploads}
+	}
+}
+
+func found(s sealCheck) seenMod { return func(o *observed) { o.seal = &s } }
+
+func storeFailed(err error) seenMod { return func(o *observed) { o.storeErr = err } }
+
+func using(name string) run { return run{name: name, bound: true} }
+
+func waiting(name string) run { return run{name: name} }
+
+func ended(name string, t time.Time) run {
+	return run{name: name, bound: true, finished: true, ended: t}
+}

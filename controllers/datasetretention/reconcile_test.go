@@ -1,0 +1,354 @@
+package datasetretention
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	testingclock "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+)
+
+func TestDatasetsAtRestAreNotWritten(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	var keys []client.ObjectKey
+	for i := range 200 {
+		d := newDataset(raw, func(d *v1alpha1.DatasetRetention) {
+			d.Name = fmt.Sprintf("dataset-%03d", i)
+			d.UID = types.UID(fmt.Sprintf("uid-%03d", i))
+		})
+		if i%2 == 0 {
+			usable(d)
+			d.Finalizers = []string{v1alpha1.FinalizerErase}
+		}
+		if i%4 == 0 {
+			r := l.startRun("run-of-" + d.Name)
+			r.Spec.DatasetRef.Name = d.Name
+			l.must(l.api.Update(t.Context(), r))
+			r.Status.Dataset.UID = d.UID
+			l.endRun(r)
+		}
+		l.must(l.api.Create(t.Context(), d))
+		keys = append(keys, client.ObjectKeyFromObject(d))
+	}
+	resync := func() int {
+		writes := l.faults.writes
+		for _, key := range keys {
+			if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+				t.Fatalf("reconcile %s: %v", key.Name, err)
+			}
+		}
+		return l.faults.writes - writes
+	}
+	if first := resync(); first != 300 {
+		t.Errorf("%d writes at first, want 2 for each of 100 new datasets and 1 for each of 100 known ones", first)
+	}
+	l.restart()
+	if second := resync(); second != 0 {
+		t.Errorf("%d writes at the resync, want none", second)
+	}
+}
+
+func TestWritesOfARunsLife(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	l.must(l.api.Create(t.Context(), newDataset(raw)))
+	l.settle()
+	l.upload()
+	l.settle()
+	before := l.faults.writes
+	r := l.startRun("run-1")
+	l.settle()
+	l.clock.SetTime(after(time.Hour))
+	l.settle()
+	l.endRun(r)
+	l.settle()
+	l.must(l.api.Delete(t.Context(), r))
+	l.clock.SetTime(after(2 * time.Hour))
+	l.settle()
+	if got := l.faults.writes - before; got != 2 {
+		t.Errorf("%d writes on the dataset in a run's life, want 2", got)
+	}
+	d, _ := l.dataset()
+	if want := at(after(time.Hour)); !d.Status.LastUsedTime.Equal(want) {
+		t.Errorf("last used %v, want %v", d.Status.LastUsedTime, want)
+	}
+}
+
+func TestReconcileAsksForItsTime(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	l.must(l.api.Create(t.Context(), newDataset(usable)))
+	l.clock.SetTime(after(time.Hour))
+	got, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
+	if err != nil || got.RequeueAfter != testMaxAge-time.Hour {
+		t.Errorf("looks again in %v (error %v), want %v", got.RequeueAfter, err, testMaxAge-time.Hour)
+	}
+}
+
+func TestPredecessorsRunsAreNoUsers(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	l.must(l.api.Create(t.Context(), newDataset(usable)))
+	r := l.startRun("run-1")
+	r.Status.Dataset.UID = "predecessor"
+	l.must(l.api.Status().Update(t.Context(), r))
+	l.settle()
+	l.wantState(v1alpha1.DatasetReady)
+}
+
+func TestExpiryDeletesOnlyWhatItSaw(t *testing.T) {
+	t.Parallel()
+	f := &faults{}
+	l := newLife(t, f)
+	l.must(l.api.Create(t.Context(), newDataset(usable)))
+	l.settle()
+	l.clock.SetTime(after(testMaxAge))
+	// The owner makes the time longer in the moment before the delete.
+	longer := interceptor.NewClient(l.api, interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			d, _ := l.dataset()
+			d.Spec.Retention.MaxAge.Duration = 2 * testMaxAge
+			l.must(l.api.Update(ctx, d))
+			return c.Delete(ctx, o, opts...)
+		},
+	})
+	l.keeper.client = longer
+	if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
+		t.Errorf("a dataset that changed is no error: %v", err)
+	}
+	if d, there := l.dataset(); !there || d.DeletionTimestamp != nil {
+		t.Error("a dataset was deleted whose time had been made longer")
+	}
+}
+
+func TestStaleCacheNeverTakesData(t *testing.T) {
+	t.Parallel()
+	cases := map[string]func(l *life){
+		"at the expiry": func(l *life) { l.clock.SetTime(after(testMaxAge)) },
+		"at the erase": func(l *life) {
+			d, _ := l.dataset()
+			l.must(l.api.Delete(l.t.Context(), d))
+		},
+	}
+	for name, end := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLife(t, &faults{})
+			l.must(l.api.Create(t.Context(), newDataset(usable)))
+			l.warehouse.put(testPrefix+"data/a", []byte("x"))
+			l.settle()
+			l.startRun("run-1")
+			end(l)
+			// The cache has not seen the run yet.
+			l.keeper.client = interceptor.NewClient(l.api, interceptor.Funcs{
+				List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return nil },
+			})
+			if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
+				t.Fatalf("reconcile: %v", err)
+			}
+			if d, there := l.dataset(); !there || len(d.Status.ActiveRuns) != 1 || l.warehouse.left(testPrefix) != 1 {
+				t.Errorf("the run was overlooked: %+v", d.Status)
+			}
+		})
+	}
+}
+
+func TestEraseWaitsForLocalCopies(t *testing.T) {
+	t.Parallel()
+	label := map[string]string{v1alpha1.LabelDatasetUID: string(testUID)}
+	l := newLife(t, &faults{})
+	d := newDataset(usable)
+	l.must(l.api.Create(t.Context(), d))
+	l.warehouse.put(testPrefix+"data/a", []byte("x"))
+	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "j", Labels: label}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "p", Labels: label}}
+	other := pod.DeepCopy()
+	other.Name, other.Labels = "q", map[string]string{v1alpha1.LabelDatasetUID: "another"}
+	for _, o := range []client.Object{job, pod, other} {
+		l.must(l.api.Create(t.Context(), o))
+	}
+	l.must(l.api.Delete(t.Context(), d))
+	blocked := func(want string) {
+		t.Helper()
+		l.settle()
+		got, there := l.dataset()
+		if !there || got.Status.Reason != v1alpha1.ReasonRunsActive || !strings.Contains(got.Status.Message, want) {
+			t.Fatalf("status %s: %q (object there: %v), want it to wait for %s", got.Status.Reason, got.Status.Message, there, want)
+		}
+	}
+	blocked("job/j, pod/p have")
+	l.must(l.api.Delete(t.Context(), job))
+	blocked("as pod/p has ended")
+	pod.Status.Phase = corev1.PodFailed
+	l.must(l.api.Status().Update(t.Context(), pod))
+	l.settle()
+	if _, there := l.dataset(); there || l.warehouse.left(testPrefix) > 0 {
+		t.Error("a pod that has ended holds the erase up")
+	}
+}
+
+func TestForeignPlaceIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	d := newDataset(usable, movedTo(testBucket, neighbourPrefix))
+	l.must(l.api.Create(t.Context(), d))
+	l.must(l.api.Delete(t.Context(), d))
+	l.settle()
+	got, there := l.dataset()
+	if !there || got.Status.Reason != v1alpha1.ReasonEraseRefused || got.Status.Erasure != nil {
+		t.Errorf("status %+v (object there: %v)", got.Status, there)
+	}
+	if value := valueOf(t, l.keeper.metrics.blocked.WithLabelValues(v1alpha1.ReasonEraseRefused)); value != 1 {
+		t.Errorf("metric says %v blocked datasets", value)
+	}
+}
+
+func TestNeverPlacedDatasetIsLetGoWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	d := newDataset()
+	l.must(l.api.Create(t.Context(), d))
+	l.must(l.api.Delete(t.Context(), d))
+	l.settle()
+	if _, there := l.dataset(); there || len(l.warehouse.receipts()) > 0 {
+		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts()))
+	}
+}
+
+func TestForeignFinalizerStays(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	d := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Finalizers = append(d.Finalizers, "example.com/audit") })
+	l.must(l.api.Create(t.Context(), d))
+	l.must(l.api.Delete(t.Context(), d))
+	l.settle()
+	writes := l.faults.writes
+	l.settle()
+	got, there := l.dataset()
+	if diff := cmp.Diff([]string{"example.com/audit"}, got.Finalizers); !there || diff != "" {
+		t.Errorf("finalizers (-want +got):\n%s", diff)
+	}
+	if l.faults.writes != writes {
+		t.Error("a dataset that is not ours any more was written")
+	}
+}
+
+func TestEventsOfALife(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	recorder := events.NewFakeRecorder(100)
+	l.keeper.opts.Events = recorder
+	l.expires()
+	close(recorder.Events)
+	var got []string
+	for e := range recorder.Events {
+		got = append(got, strings.Join(strings.Fields(e)[:2], " "))
+	}
+	if diff := cmp.Diff([]string{"Normal Verified", "Normal Expired", "Normal Erased"}, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	want := map[string]float64{"datasets": 1, "versions": 3}
+	counts := map[string]float64{
+		"datasets": valueOf(t, l.keeper.metrics.datasets), "versions": valueOf(t, l.keeper.metrics.versions),
+	}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+func TestTransitions(t *testing.T) {
+	t.Parallel()
+	status := func(kind string, value metav1.ConditionStatus, reason string) v1alpha1.DatasetRetentionStatus {
+		var s v1alpha1.DatasetRetentionStatus
+		apimeta.SetStatusCondition(&s.Conditions, metav1.Condition{Type: kind, Status: value, Reason: reason})
+		return s
+	}
+	const ready, blocked = v1alpha1.ConditionReady, v1alpha1.ConditionErasureBlocked
+	cases := map[string]struct {
+		before, after v1alpha1.DatasetRetentionStatus
+		want          []string
+	}{
+		"an open dataset is no news":     {v1alpha1.DatasetRetentionStatus{}, status(ready, "False", "UploadOpen"), nil},
+		"a whole dataset is":             {status(ready, "False", "CheckingManifest"), status(ready, "True", "Verified"), []string{"Normal Verified"}},
+		"an unusable one is a warning":   {status(ready, "False", "CheckingManifest"), status(ready, "False", "Empty"), []string{"Warning Empty"}},
+		"it is told once":                {status(ready, "False", "Empty"), status(ready, "False", "Empty"), nil},
+		"a store that is away":           {status(ready, "False", "CheckingManifest"), status(ready, "False", "StoreUnavailable"), []string{"Warning StoreUnavailable"}},
+		"an erase that waits":            {status(blocked, "False", "Proceeding"), status(blocked, "True", "RunsActive"), []string{"Warning RunsActive"}},
+		"an erase that now waits else":   {status(blocked, "True", "RunsActive"), status(blocked, "True", "StoreUnavailable"), []string{"Warning StoreUnavailable"}},
+		"an erase that goes on silently": {status(blocked, "True", "RunsActive"), status(blocked, "False", "Proceeding"), nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got []string
+			for _, e := range transitions(c.before, c.after) {
+				got = append(got, e.kind+" "+e.reason)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNewWantsEverything(t *testing.T) {
+	t.Parallel()
+	whole := func() Options {
+		w := newWarehouse(&faults{})
+		return Options{
+			DatasetsBucket: testBucket, Store: w, Eraser: &erasure.Engine{}, Clock: testingclock.NewFakePassiveClock(created()),
+			Events: events.NewFakeRecorder(1), Metrics: prometheus.NewRegistry(),
+		}
+	}
+	cases := map[string]struct {
+		change func(*Options)
+		ok     bool
+	}{
+		"all there":   {func(*Options) {}, true},
+		"no bucket":   {func(o *Options) { o.DatasetsBucket = "" }, false},
+		"no store":    {func(o *Options) { o.Store = nil }, false},
+		"no eraser":   {func(o *Options) { o.Eraser = nil }, false},
+		"no clock":    {func(o *Options) { o.Clock = nil }, false},
+		"no recorder": {func(o *Options) { o.Events = nil }, false},
+		"no registry": {func(o *Options) { o.Metrics = nil }, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := whole()
+			c.change(&opts)
+			api := newFakeAPI(t)
+			if _, err := New(api, api, opts); (err == nil) != c.ok {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// valueOf reads a counter or a gauge.
+func valueOf(t *testing.T, m prometheus.Metric) float64 {
+	t.Helper()
+	var out dto.Metric
+	if err := m.Write(&out); err != nil {
+		t.Fatalf("read metric: %v", err)
+	}
+	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
+}

@@ -1,0 +1,360 @@
+package datasetretention
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+)
+
+var errAny = errors.New("dial tcp 10.0.0.7:9000: connection refused")
+
+// situation is what was seen, what came of it, and what the status has to say.
+type situation struct {
+	seen   observed
+	actErr error
+	// state, reason and conditions ("Type=Status/Reason") that are wanted.
+	state      v1alpha1.DatasetState
+	reason     string
+	conditions []string
+	// says is a part of the message that a user acts on.
+	says string
+}
+
+const idle = "InUse=False/NoActiveRuns"
+
+// situations has every reason of a dataset at least once; see TestEveryReasonIsProduced.
+func situations() map[string]situation {
+	all := map[string]situation{}
+	maps.Copy(all, uploads())
+	maps.Copy(all, verdicts())
+	maps.Copy(all, erases())
+	return all
+}
+
+// uploads are situations of datasets that are open, ready or in use.
+func uploads() map[string]situation {
+	whole := sealCheck{reason: v1alpha1.ReasonVerified, summary: objectkey.ManifestSummary{Digest: testDigest, Objects: 3, Bytes: 300}}
+	sealing := wasReady(metav1.ConditionFalse, v1alpha1.ReasonCheckingManifest)
+	return map[string]situation{
+		"a new dataset is open": {
+			seen: saw(after(0), newDataset(raw)), state: v1alpha1.DatasetOpen, reason: v1alpha1.ReasonUploadOpen,
+			conditions: []string{"Ready=False/UploadOpen", idle}, says: "kubectl lethe upload DIR digits",
+		},
+		"an open dataset that a run waits for stays open": {
+			seen: saw(after(0), newDataset(placed), runs(waiting("a"))), state: v1alpha1.DatasetOpen, reason: v1alpha1.ReasonUploadOpen,
+			conditions: []string{"Ready=False/UploadOpen", "InUse=True/RunsActive"}, says: "kubectl lethe upload",
+		},
+		"a dataset that was just sealed is being checked": {
+			seen: saw(after(0), newDataset(placed, sealed)), state: v1alpha1.DatasetSealing, reason: v1alpha1.ReasonCheckingManifest,
+			conditions: []string{"Ready=False/CheckingManifest", idle}, says: "being compared",
+		},
+		"a whole dataset is ready": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), found(whole)), state: v1alpha1.DatasetReady, reason: v1alpha1.ReasonVerified,
+			conditions: []string{"Ready=True/Verified", idle}, says: "Runs may start",
+		},
+		"objects outside the manifest are told": {
+			seen:  saw(after(0), newDataset(placed, sealed, sealing), found(sealCheck{reason: v1alpha1.ReasonVerified, summary: whole.summary, extra: 2})),
+			state: v1alpha1.DatasetReady, reason: v1alpha1.ReasonVerified,
+			conditions: []string{"Ready=True/Verified", idle}, says: "2 objects that the manifest does not list",
+		},
+		"a verdict stays as it was found": {
+			seen: saw(after(0), newDataset(usable, wasReady(metav1.ConditionTrue, v1alpha1.ReasonVerified))), state: v1alpha1.DatasetReady,
+			reason: v1alpha1.ReasonVerified, conditions: []string{"Ready=True/Verified", idle}, says: "as found",
+		},
+		"a dataset that a run uses is in use": {
+			seen: saw(after(0), newDataset(usable), runs(using("a"))), state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
+			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive"}, says: "kept until run a has ended",
+		},
+		"a dataset in use past its time says so": {
+			seen: saw(after(testMaxAge), newDataset(usable), runs(using("a"))), state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
+			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive"}, says: "time of the dataset is over",
+		},
+	}
+}
+
+// verdicts are situations of sealed datasets that are not usable, or not known to be.
+func verdicts() map[string]situation {
+	sealing := wasReady(metav1.ConditionFalse, v1alpha1.ReasonCheckingManifest)
+	bad := func(reason string) seenMod {
+		return found(sealCheck{reason: reason, detail: "manifest is malformed: it is empty"})
+	}
+	three := objectkey.ManifestSummary{Digest: testDigest, Objects: 3, Bytes: 300}
+	return map[string]situation{
+		"a dataset can not be checked without the store": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), storeFailed(errAny)), state: v1alpha1.DatasetSealing,
+			reason: v1alpha1.ReasonStoreUnavailable, conditions: []string{"Ready=False/StoreUnavailable", idle}, says: "does not answer",
+		},
+		"a store that refuses is told from one that is away": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), storeFailed(objectstore.ErrDenied)), state: v1alpha1.DatasetSealing,
+			reason: v1alpha1.ReasonStoreUnavailable, conditions: []string{"Ready=False/StoreUnavailable", idle}, says: "refuses the operator",
+		},
+		"a bucket that is not there is told": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), storeFailed(objectstore.ErrNotFound)), state: v1alpha1.DatasetSealing,
+			reason: v1alpha1.ReasonStoreUnavailable, conditions: []string{"Ready=False/StoreUnavailable", idle}, says: "does not have the bucket",
+		},
+		"a missing manifest makes it invalid": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonManifestMissing)), state: v1alpha1.DatasetInvalid,
+			reason: v1alpha1.ReasonManifestMissing, conditions: []string{"Ready=False/ManifestMissing", idle}, says: "upload it again",
+		},
+		"a malformed manifest makes it invalid": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonManifestMalformed)), state: v1alpha1.DatasetInvalid,
+			reason: v1alpha1.ReasonManifestMalformed, conditions: []string{"Ready=False/ManifestMalformed", idle}, says: "it is empty. Delete",
+		},
+		"an empty manifest makes it invalid": {
+			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonEmpty)), state: v1alpha1.DatasetInvalid,
+			reason: v1alpha1.ReasonEmpty, conditions: []string{"Ready=False/Empty", idle}, says: "lists no file",
+		},
+		"missing files make it invalid": {
+			seen:  saw(after(0), newDataset(placed, sealed, sealing), found(sealCheck{reason: v1alpha1.ReasonIncomplete, missing: 2, differing: 1, summary: three})),
+			state: v1alpha1.DatasetInvalid, reason: v1alpha1.ReasonIncomplete,
+			conditions: []string{"Ready=False/Incomplete", idle}, says: "lacks 2 and has 1 in another size",
+		},
+		"an invalid dataset stays invalid": {
+			seen: saw(after(time.Hour), newDataset(placed, sealed, wasReady(metav1.ConditionFalse, v1alpha1.ReasonEmpty))), state: v1alpha1.DatasetInvalid,
+			reason: v1alpha1.ReasonEmpty, conditions: []string{"Ready=False/Empty", idle}, says: "as found",
+		},
+	}
+}
+
+// erases are situations of deleted datasets.
+func erases() map[string]situation {
+	const hour = time.Hour
+	atStore := func(err error) error { return &storeFault{cause: fmt.Errorf("erase data: %w", err)} }
+	gone := []string{"Ready=False/Erased", idle, "Erasing=True/Deleted"}
+	return map[string]situation{
+		"an erase that proceeds": {
+			seen: saw(after(hour), newDataset(usable, deleted), inventory(4, 400, 1)), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonDeleted, conditions: append(slices.Clone(gone), "ErasureBlocked=False/Proceeding"), says: "being erased",
+		},
+		"an erase that waits for runs": {
+			seen: saw(after(hour), newDataset(usable, deleted), runs(using("a"), using("b"))), state: v1alpha1.DatasetErasing,
+			reason:     v1alpha1.ReasonRunsActive,
+			conditions: []string{"Ready=False/Erased", "InUse=True/RunsActive", "Erasing=True/Deleted", "ErasureBlocked=True/RunsActive"},
+			says:       "runs a, b have ended. To have it sooner, delete them",
+		},
+		"an erase that waits for a copy": {
+			seen: saw(after(hour), newDataset(usable, deleted), copies("pod/a-x")), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonRunsActive, conditions: append(slices.Clone(gone), "ErasureBlocked=True/RunsActive"), says: "pod/a-x",
+		},
+		"an erase that can not be counted": {
+			seen: saw(after(hour), newDataset(usable, deleted), storeFailed(errAny)), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonStoreUnavailable, conditions: append(slices.Clone(gone), "ErasureBlocked=True/StoreUnavailable"), says: "tried again",
+		},
+		"an erase that the store broke off": {
+			seen: saw(after(hour), newDataset(usable, deleted, counted)), actErr: atStore(errAny), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonStoreUnavailable, conditions: append(slices.Clone(gone), "ErasureBlocked=True/StoreUnavailable"), says: "does not answer",
+		},
+		"an erase that left something": {
+			seen: saw(after(hour), newDataset(usable, deleted, counted)), actErr: atStore(erasure.ErrIncomplete), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonEraseIncomplete, conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseIncomplete"), says: "full pass",
+		},
+		"an erase that a safeguard refused": {
+			seen: saw(after(hour), newDataset(usable, deleted, counted)), actErr: atStore(erasure.ErrRefused), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonEraseRefused, conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "administrator",
+		},
+		"an erase of a place that was tampered with": {
+			seen: saw(after(hour), newDataset(usable, deleted, counted, movedTo("other", "x/"))), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonEraseRefused, conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "status.location",
+		},
+		"trouble with the API server is not the store's": {
+			seen: saw(after(hour), newDataset(usable, deleted, counted)), actErr: errAny, state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonDeleted, conditions: append(slices.Clone(gone), "ErasureBlocked=False/Proceeding"), says: "being erased",
+		},
+	}
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for name, s := range situations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := report(s.seen, decide(s.seen), s.actErr)
+			var conditions []string
+			for _, c := range got.Conditions {
+				conditions = append(conditions, fmt.Sprintf("%s=%s/%s", c.Type, c.Status, c.Reason))
+			}
+			slices.Sort(conditions)
+			slices.Sort(s.conditions)
+			if diff := cmp.Diff(s.conditions, conditions); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+			if got.State != s.state || got.Reason != s.reason {
+				t.Errorf("state %s/%s, want %s/%s", got.State, got.Reason, s.state, s.reason)
+			}
+			if !strings.Contains(got.Message, s.says) {
+				t.Errorf("message %q does not say %q", got.Message, s.says)
+			}
+			if strings.Contains(got.Message, "10.0.0.7") {
+				t.Errorf("message %q shows the inside", got.Message)
+			}
+			checkStable(t, s, got)
+		})
+	}
+}
+
+// checkStable reports the same facts again, an hour later and without asking the
+// store, from the status that was written: it must not change.
+func checkStable(t *testing.T, s situation, first v1alpha1.DatasetRetentionStatus) {
+	t.Helper()
+	again := s.seen
+	again.dataset = s.seen.dataset.DeepCopy()
+	again.dataset.Status = first
+	if again.dataset.Status.Erasure == nil {
+		again.now = again.now.Add(time.Minute)
+	}
+	second := report(again, decide(again), s.actErr)
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Errorf("the same facts give another status (-first +second):\n%s", diff)
+	}
+}
+
+func TestEveryReasonIsProduced(t *testing.T) {
+	t.Parallel()
+	produced := map[string]bool{}
+	for _, s := range situations() {
+		for _, c := range report(s.seen, decide(s.seen), s.actErr).Conditions {
+			produced[c.Reason] = true
+		}
+	}
+	declared := reasonsOfADataset(t)
+	if len(declared) < 10 {
+		t.Fatalf("only %d reasons found; has conditions.go changed its shape?", len(declared))
+	}
+	for name, reason := range declared {
+		if !produced[reason] {
+			t.Errorf("no situation gives %s", name)
+		}
+	}
+	known := slices.Collect(maps.Values(declared))
+	for reason := range produced {
+		if !slices.Contains(known, reason) {
+			t.Errorf("the reason %s is given, but not declared for datasets", reason)
+		}
+	}
+}
+
+// reasonsOfADataset reads the constants under "Reasons of a dataset." by name.
+func reasonsOfADataset(t *testing.T) map[string]string {
+	t.Helper()
+	file := filepath.Join("..", "..", "api", "v1alpha1", "conditions.go")
+	tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatalf("read the reasons: %v", err)
+	}
+	reasons := map[string]string{}
+	for _, decl := range tree.Decls {
+		block, ok := decl.(*ast.GenDecl)
+		if !ok || !strings.HasPrefix(block.Doc.Text(), "Reasons of a dataset") {
+			continue
+		}
+		for _, spec := range block.Specs {
+			constant, ok := spec.(*ast.ValueSpec)
+			if !ok {
+				continue
+			}
+			literal, ok := constant.Values[0].(*ast.BasicLit)
+			if !ok {
+				continue
+			}
+			value, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatalf("read %s: %v", constant.Names[0].Name, err)
+			}
+			reasons[constant.Names[0].Name] = value
+		}
+	}
+	return reasons
+}
+
+func TestReportKeepsFacts(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour
+	t.Run("the place is derived from the UID and set at once", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(0), newDataset(raw))
+		got := report(seen, decide(seen), nil)
+		want := &v1alpha1.ObjectLocation{Bucket: testBucket, Prefix: "team-a/" + string(testUID) + "/"}
+		if diff := cmp.Diff(want, got.Location); diff != "" {
+			t.Errorf("location (-want +got):\n%s", diff)
+		}
+		if want := at(after(testMaxAge)); !got.ExpiresAt.Equal(want) {
+			t.Errorf("expires at %v, want %v", got.ExpiresAt, want)
+		}
+	})
+	t.Run("a place that is there is never rewritten", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(0), newDataset(usable, movedTo("other", "x/")))
+		if got := report(seen, decide(seen), nil).Location.Bucket; got != "other" {
+			t.Errorf("location moved to %q", got)
+		}
+	})
+	t.Run("the manifest is pinned with its counts", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(0), newDataset(placed, sealed), found(sealCheck{
+			reason: v1alpha1.ReasonVerified, summary: objectkey.ManifestSummary{Digest: testDigest, Objects: 3, Bytes: 300},
+		}))
+		got := report(seen, decide(seen), nil)
+		if *got.Objects != 3 || *got.Bytes != 300 || got.ManifestDigest != testDigest {
+			t.Errorf("pinned %d objects, %d bytes, %s", *got.Objects, *got.Bytes, got.ManifestDigest)
+		}
+	})
+	t.Run("an unusable manifest is not pinned", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(0), newDataset(placed, sealed), found(sealCheck{
+			reason: v1alpha1.ReasonIncomplete, summary: objectkey.ManifestSummary{Digest: testDigest, Objects: 3},
+		}))
+		if got := report(seen, decide(seen), nil); got.ManifestDigest != "" || got.Objects != nil {
+			t.Errorf("pinned %s", got.ManifestDigest)
+		}
+	})
+	t.Run("the counts of an erase are those of its first try", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(9*hour), newDataset(usable, deleted, counted), inventory(1, 1, 0))
+		got := report(seen, decide(seen), nil).Erasure
+		if got.Versions != 4 || !got.StartTime.Equal(at(after(hour))) {
+			t.Errorf("the counts changed to %+v", got)
+		}
+	})
+	t.Run("only so many runs are named", func(t *testing.T) {
+		t.Parallel()
+		var many []run
+		for i := range 40 {
+			many = append(many, using(fmt.Sprintf("run-%02d", i)))
+		}
+		seen := saw(after(0), newDataset(usable), runs(many...))
+		got := report(seen, decide(seen), nil)
+		if len(got.ActiveRuns) != 32 || got.ActiveRuns[31] != "run-31" {
+			t.Errorf("names %d runs", len(got.ActiveRuns))
+		}
+		if c := apimeta.FindStatusCondition(got.Conditions, v1alpha1.ConditionInUse); !strings.Contains(c.Message, "37 more") {
+			t.Errorf("message %q", c.Message)
+		}
+	})
+}
+
+func TestClip(t *testing.T) {
+	t.Parallel()
+	long := "x" + strings.Repeat("é", maxMessage)
+	got := clip(long)
+	if len(got) > maxMessage || !strings.HasPrefix(long, got) || strings.ContainsRune(got, '\uFFFD') {
+		t.Errorf("clip cut a character: %d bytes", len(got))
+	}
+}

@@ -1,0 +1,276 @@
+package datasetretention
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+)
+
+func TestMain(m *testing.M) { apitest.Main(m) }
+
+// stage is a namespace of a real API server where the controller is at work, on a
+// store in memory.
+type stage struct {
+	t         *testing.T
+	api       client.Client
+	namespace string
+	store     *warehouse
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	cluster := apitest.Start(t)
+	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{})}
+	mgr, err := ctrl.NewManager(cluster.Config, ctrl.Options{
+		Scheme:     cluster.Scheme,
+		Logger:     logr.Discard(),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{s.namespace: {}}},
+		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
+	})
+	s.must(err)
+	engine, err := erasure.New(s.store, testReceipts)
+	s.must(err)
+	keeper, err := New(mgr.GetClient(), mgr.GetAPIReader(), Options{
+		DatasetsBucket: testBucket, Store: s.store, Eraser: engine, Clock: clock.RealClock{},
+		Events: mgr.GetEventRecorder(Name), Metrics: prometheus.NewRegistry(),
+	})
+	s.must(err)
+	s.must(keeper.SetupWithManager(t.Context(), mgr))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	stopped := make(chan error, 1)
+	go func() { stopped <- mgr.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Errorf("manager: %v", err)
+		}
+	})
+	return s
+}
+
+func (s *stage) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatalf("test: %v", err)
+	}
+}
+
+// create makes a dataset whose data stays for this long after training.
+func (s *stage) create(window string) *v1alpha1.DatasetRetention {
+	s.t.Helper()
+	u := unstructuredDataset(s.namespace, map[string]any{"retention": map[string]any{"afterTraining": window}})
+	u.SetName(testName)
+	s.must(s.api.Create(s.t.Context(), u))
+	return s.waitFor(v1alpha1.DatasetOpen)
+}
+
+func (s *stage) waitFor(state v1alpha1.DatasetState) *v1alpha1.DatasetRetention {
+	s.t.Helper()
+	return s.waitUntil("its state is "+string(state), func(d *v1alpha1.DatasetRetention) bool {
+		return d.Status.State == state
+	})
+}
+
+func (s *stage) waitUntil(what string, ok func(*v1alpha1.DatasetRetention) bool) *v1alpha1.DatasetRetention {
+	s.t.Helper()
+	var d v1alpha1.DatasetRetention
+	s.poll(func(ctx context.Context) (bool, error) {
+		err := s.api.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: testName}, &d)
+		return err == nil && ok(&d), client.IgnoreNotFound(err)
+	}, func() {
+		s.t.Fatalf("the dataset was never so that %s: %s %s: %s", what, d.Status.State, d.Status.Reason, d.Status.Message)
+	})
+	return &d
+}
+
+// waitErased waits until the object is gone, and checks what that promises.
+func (s *stage) waitErased(d *v1alpha1.DatasetRetention) {
+	s.t.Helper()
+	var last v1alpha1.DatasetRetention
+	s.poll(func(ctx context.Context) (bool, error) {
+		err := s.api.Get(ctx, client.ObjectKeyFromObject(d), &last)
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	}, func() { s.t.Fatalf("the dataset never went: %s: %s", last.Status.Reason, last.Status.Message) })
+	if left := s.store.left(d.Status.Location.Prefix); left > 0 {
+		s.t.Errorf("the dataset is gone, and %d objects are left", left)
+	}
+	if _, there := s.store.receipts()[objectkey.Receipt(s.namespace, string(d.UID))]; !there {
+		s.t.Error("the dataset is gone without a receipt")
+	}
+}
+
+func (s *stage) poll(ok wait.ConditionWithContextFunc, otherwise func()) {
+	s.t.Helper()
+	err := wait.PollUntilContextTimeout(s.t.Context(), 50*time.Millisecond, time.Minute, true, ok)
+	if wait.Interrupted(err) || errors.Is(err, context.DeadlineExceeded) {
+		otherwise()
+	}
+	s.must(err)
+}
+
+// upload puts the data into the dataset's place and seals it.
+func (s *stage) upload(d *v1alpha1.DatasetRetention) *v1alpha1.DatasetRetention {
+	s.t.Helper()
+	prefix := d.Status.Location.Prefix
+	s.store.put(objectkey.Data(prefix, "a"), []byte("12345"))
+	s.store.put(objectkey.Manifest(prefix), manifestOf(s.t, map[string]int64{"a": 5}))
+	before := d.DeepCopy()
+	d.Spec.Sealed = true
+	s.must(s.api.Patch(s.t.Context(), d, client.MergeFrom(before)))
+	return s.waitFor(v1alpha1.DatasetReady)
+}
+
+// startRun makes a run that is bound to the dataset, as its controller would.
+func (s *stage) startRun(d *v1alpha1.DatasetRetention) *v1alpha1.TrainingRun {
+	s.t.Helper()
+	r := &v1alpha1.TrainingRun{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "run-1"},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: d.Name},
+			Trainer:    v1alpha1.Trainer{Image: "example.com/trainer:1"},
+		},
+	}
+	s.must(s.api.Create(s.t.Context(), r))
+	r.Status.State = v1alpha1.RunRunning
+	r.Status.Dataset = &v1alpha1.BoundDataset{UID: d.UID, ManifestDigest: d.Status.ManifestDigest}
+	s.must(s.api.Status().Update(s.t.Context(), r))
+	return r
+}
+
+func (s *stage) endRun(r *v1alpha1.TrainingRun) {
+	s.t.Helper()
+	now := metav1.Now()
+	r.Status.State, r.Status.CompletionTime = v1alpha1.RunSucceeded, &now
+	s.must(s.api.Status().Update(s.t.Context(), r))
+}
+
+func TestStoryOfADatasetThatExpires(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.create("3s")
+	if len(d.Finalizers) != 1 || d.Finalizers[0] != v1alpha1.FinalizerErase {
+		t.Fatalf("the dataset has a place, and the finalizers %v", d.Finalizers)
+	}
+	if want := objectkey.OwnerPrefix(s.namespace, string(d.UID)); d.Status.Location.Prefix != want {
+		t.Errorf("its place is %s, want %s", d.Status.Location.Prefix, want)
+	}
+	if want := d.CreationTimestamp.Add(720 * time.Hour); !d.Status.ExpiresAt.Time.Equal(want) {
+		t.Errorf("an unused dataset expires at %v, want %v", d.Status.ExpiresAt, want)
+	}
+	d = s.upload(d)
+	r := s.startRun(d)
+	d = s.waitFor(v1alpha1.DatasetInUse)
+	s.endRun(r)
+	d = s.waitUntil("it was used", func(d *v1alpha1.DatasetRetention) bool { return d.Status.LastUsedTime != nil })
+	if want := d.Status.LastUsedTime.Add(3 * time.Second); !d.Status.ExpiresAt.Time.Equal(want) {
+		t.Errorf("a used dataset expires at %v, want %v", d.Status.ExpiresAt, want)
+	}
+	s.waitErased(d)
+	s.waitForEvents(eventExpired, eventErased)
+}
+
+func (s *stage) waitForEvents(reasons ...string) {
+	s.t.Helper()
+	missing := map[string]bool{}
+	s.poll(func(ctx context.Context) (bool, error) {
+		for _, reason := range reasons {
+			missing[reason] = true
+		}
+		var list eventsv1.EventList
+		err := s.api.List(ctx, &list, client.InNamespace(s.namespace))
+		for i := range list.Items {
+			delete(missing, list.Items[i].Reason)
+		}
+		return len(missing) == 0, err
+	}, func() { s.t.Fatalf("there were no events %v", missing) })
+}
+
+func TestStoryOfADatasetDeletedInUse(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.upload(s.create("24h"))
+	r := s.startRun(d)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.namespace, Name: "run-1-x", Labels: map[string]string{v1alpha1.LabelDatasetUID: string(d.UID)},
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "trainer", Image: "example.com/trainer:1"}}},
+	}
+	s.must(s.api.Create(t.Context(), pod))
+	s.waitFor(v1alpha1.DatasetInUse)
+	s.must(s.api.Delete(t.Context(), d))
+	s.waitUntil("it waits for the run", func(d *v1alpha1.DatasetRetention) bool {
+		return d.Status.State == v1alpha1.DatasetErasing && d.Status.Reason == v1alpha1.ReasonRunsActive
+	})
+	s.endRun(r)
+	s.waitUntil("it waits for the pod", func(d *v1alpha1.DatasetRetention) bool {
+		return len(d.Status.ActiveRuns) == 0 && d.Status.Reason == v1alpha1.ReasonRunsActive
+	})
+	if left := s.store.left(d.Status.Location.Prefix); left != 2 {
+		t.Errorf("of 2 objects in use %d are left", left)
+	}
+	pod.Status.Phase = corev1.PodSucceeded
+	s.must(s.api.Status().Update(t.Context(), pod))
+	s.waitErased(d)
+}
+
+func TestStoryOfADatasetInANamespaceThatGoes(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.upload(s.create("24h"))
+	s.must(s.api.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
+	s.poll(func(ctx context.Context) (bool, error) {
+		// From now on nothing can be created there, events neither.
+		err := s.api.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, GenerateName: "probe-"}})
+		return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause), nil
+	}, func() { t.Fatal("the namespace never went") })
+	s.must(s.api.Delete(t.Context(), d))
+	s.waitErased(d)
+}
+
+func TestStoryOfADatasetNeverFinished(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.create("24h")
+	s.store.put(objectkey.Data(d.Status.Location.Prefix, "a"), []byte("half"))
+	before := d.DeepCopy()
+	d.Spec.Retention.MaxAge.Duration = time.Since(d.CreationTimestamp.Time).Truncate(time.Second) + 2*time.Second
+	s.must(s.api.Patch(t.Context(), d, client.MergeFrom(before)))
+	s.waitErased(d)
+}
+
+func TestStoryOfADatasetSealedEmpty(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.create("24h")
+	before := d.DeepCopy()
+	d.Spec.Sealed = true
+	s.must(s.api.Patch(t.Context(), d, client.MergeFrom(before)))
+	d = s.waitFor(v1alpha1.DatasetInvalid)
+	if d.Status.Reason != v1alpha1.ReasonManifestMissing {
+		t.Errorf("reason %s: %s", d.Status.Reason, d.Status.Message)
+	}
+	s.waitForEvents(v1alpha1.ReasonManifestMissing)
+}

@@ -1,0 +1,342 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
+)
+
+const (
+	namespace  = "team-a"
+	podUID     = "11111111-aaaa-4aaa-8aaa-000000000001"
+	jobUID     = "11111111-aaaa-4aaa-8aaa-000000000002"
+	runUID     = "11111111-aaaa-4aaa-8aaa-000000000003"
+	datasetUID = "11111111-aaaa-4aaa-8aaa-000000000004"
+	podToken   = "pod-token"
+	humanToken = "human-token"
+	apiserver  = "https://kubernetes.default.svc"
+)
+
+var errBroken = errors.New("broken")
+
+// knownToken is what the fake API server knows of a token.
+type knownToken struct {
+	audiences []string
+	user      authenticationv1.UserInfo
+}
+
+// fakeTokens reviews tokens as the API server does.
+type fakeTokens struct {
+	mu    sync.Mutex
+	known map[string]knownToken
+	// blind authenticates without looking at audiences, as old webhooks do.
+	blind  bool
+	err    error
+	blow   bool
+	asked  int
+	caught []string
+}
+
+func (f *fakeTokens) Create(
+	_ context.Context, review *authenticationv1.TokenReview, _ metav1.CreateOptions,
+) (*authenticationv1.TokenReview, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	f.caught = append(f.caught, strings.Join(review.Spec.Audiences, ","))
+	if f.blow {
+		panic("a bug")
+	}
+	if f.err != nil {
+		return nil, f.err
+	}
+	audiences := review.Spec.Audiences
+	if len(audiences) == 0 {
+		audiences = []string{apiserver}
+	}
+	known, ok := f.known[review.Spec.Token]
+	if !ok {
+		return review, nil
+	}
+	if f.blind {
+		review.Status = authenticationv1.TokenReviewStatus{Authenticated: true, User: known.user}
+		return review, nil
+	}
+	for _, audience := range known.audiences {
+		if slices.Contains(audiences, audience) {
+			review.Status.Audiences = append(review.Status.Audiences, audience)
+		}
+	}
+	if len(review.Status.Audiences) > 0 {
+		review.Status.Authenticated, review.Status.User = true, known.user
+	}
+	return review, nil
+}
+
+func (f *fakeTokens) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+// fakeAccess allows what is listed as "user verb resource/subresource namespace/name".
+type fakeAccess struct {
+	allowed []string
+	denied  bool
+	err     error
+	last    authorizationv1.SubjectAccessReviewSpec
+}
+
+func (f *fakeAccess) Create(
+	_ context.Context, review *authorizationv1.SubjectAccessReview, _ metav1.CreateOptions,
+) (*authorizationv1.SubjectAccessReview, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	f.last = review.Spec
+	a := review.Spec.ResourceAttributes
+	asked := review.Spec.User + " " + a.Verb + " " + a.Resource + "." + a.Group + "/" + a.Subresource + " " + a.Namespace + "/" + a.Name
+	review.Status.Allowed = slices.Contains(f.allowed, asked)
+	review.Status.Denied = f.denied
+	return review, nil
+}
+
+// fakeSTS gives credentials and remembers what they can do.
+type fakeSTS struct {
+	err      error
+	endless  bool
+	now      func() time.Time
+	policies []string
+	lives    []time.Duration
+}
+
+func (f *fakeSTS) AssumeRole(_ context.Context, policy string, life time.Duration) (objectstore.Credentials, error) {
+	if f.err != nil {
+		return objectstore.Credentials{}, f.err
+	}
+	f.policies, f.lives = append(f.policies, policy), append(f.lives, life)
+	c := objectstore.Credentials{AccessKeyID: "access", SecretAccessKey: "store-secret", SessionToken: "session"}
+	if !f.endless {
+		c.ExpiresAt = f.now().Add(life)
+	}
+	return c, nil
+}
+
+// world is a cluster with one run on its way, and its broker.
+type world struct {
+	pod      *corev1.Pod
+	job      *batchv1.Job
+	run      *v1alpha1.TrainingRun
+	dataset  *v1alpha1.DatasetRetention
+	absent   []client.Object
+	tokens   *fakeTokens
+	access   *fakeAccess
+	sts      *fakeSTS
+	clock    *clocktesting.FakeClock
+	failRead func(key client.ObjectKey, object client.Object) error
+	token    string
+	options  func(*Options)
+
+	kube   client.Client
+	server *Server
+	http   *httptest.Server
+	logMu  sync.Mutex
+	logged []string
+}
+
+func owned(name, uid, ownerAPI, ownerKind, owner, ownerUID string) metav1.ObjectMeta {
+	controls := true
+	meta := metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(uid)}
+	if owner != "" {
+		meta.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: ownerAPI, Kind: ownerKind, Name: owner, UID: types.UID(ownerUID), Controller: &controls,
+		}}
+	}
+	return meta
+}
+
+func podUser() authenticationv1.UserInfo {
+	return authenticationv1.UserInfo{
+		Username: "system:serviceaccount:" + namespace + ":default",
+		Extra: map[string]authenticationv1.ExtraValue{
+			extraPodName: {"run-a-x7k2p"}, extraPodUID: {podUID},
+		},
+	}
+}
+
+func newWorld() *world {
+	w := &world{
+		pod: &corev1.Pod{
+			ObjectMeta: owned("run-a-x7k2p", podUID, "batch/v1", "Job", "run-a", jobUID),
+			Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{
+				{Name: staging.ContainerStageOut},
+				{Name: staging.ContainerTrainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+			}},
+		},
+		job: &batchv1.Job{ObjectMeta: owned("run-a", jobUID, "lethe.dev/v1alpha1", "TrainingRun", "run-a", runUID)},
+		run: &v1alpha1.TrainingRun{
+			ObjectMeta: owned("run-a", runUID, "", "", "", ""),
+			Spec:       v1alpha1.TrainingRunSpec{DatasetRef: v1alpha1.DatasetReference{Name: "digits"}},
+			Status: v1alpha1.TrainingRunStatus{
+				State:   v1alpha1.RunStarting,
+				Dataset: &v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: "sha256:digits"},
+			},
+		},
+		dataset: &v1alpha1.DatasetRetention{
+			ObjectMeta: owned("digits", datasetUID, "", "", "", ""),
+			Spec:       v1alpha1.DatasetRetentionSpec{Sealed: true},
+			Status: v1alpha1.DatasetRetentionStatus{Location: &v1alpha1.ObjectLocation{
+				Bucket: "datasets", Prefix: namespace + "/" + datasetUID + "/",
+			}},
+		},
+		tokens: &fakeTokens{known: map[string]knownToken{
+			podToken:   {audiences: []string{staging.Audience}, user: podUser()},
+			humanToken: {audiences: []string{apiserver}, user: authenticationv1.UserInfo{Username: "ada"}},
+		}},
+		access: &fakeAccess{allowed: []string{
+			"ada create datasetretentions.lethe.dev/upload " + namespace + "/digits",
+			"ada create datasetretentions.lethe.dev/upload " + namespace + "/nothing",
+			"ada get trainingruns.lethe.dev/artifacts " + namespace + "/run-a",
+			"ada get trainingruns.lethe.dev/artifacts " + namespace + "/nothing",
+		}},
+		clock: clocktesting.NewFakeClock(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)),
+		token: podToken,
+	}
+	w.sts = &fakeSTS{now: w.clock.Now}
+	return w
+}
+
+// person makes a person ask in place of the pod, for a dataset that is open.
+func (w *world) person() {
+	w.token = humanToken
+	w.dataset.Spec.Sealed = false
+}
+
+// deleted marks an object as one that is being deleted.
+func deleted(object client.Object) {
+	at := metav1.NewTime(time.Date(2026, 9, 1, 11, 0, 0, 0, time.UTC))
+	object.SetDeletionTimestamp(&at)
+	object.SetFinalizers([]string{"lethe.dev/test"})
+}
+
+func (w *world) objects() []client.Object {
+	all := []client.Object{w.pod, w.job, w.run, w.dataset}
+	return slices.DeleteFunc(all, func(o client.Object) bool { return slices.Contains(w.absent, o) })
+}
+
+func (w *world) log() logr.Logger {
+	return funcr.New(func(_, args string) {
+		w.logMu.Lock()
+		defer w.logMu.Unlock()
+		w.logged = append(w.logged, args)
+	}, funcr.Options{})
+}
+
+func (w *world) logs() []string {
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
+	return slices.Clone(w.logged)
+}
+
+func testScheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, batchv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return scheme
+}
+
+func (w *world) baseOptions(t *testing.T) Options {
+	t.Helper()
+	w.kube = fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(w.objects()...).
+		WithInterceptorFuncs(interceptor.Funcs{Get: func(
+			ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption,
+		) error {
+			if w.failRead != nil {
+				if err := w.failRead(key, object); err != nil {
+					return err
+				}
+			}
+			return c.Get(ctx, key, object, o...)
+		}}).Build()
+	ca, err := EnsureCA(t.Context(), fake.NewClientBuilder().WithScheme(testScheme(t)).Build(), "lethe-system", w.clock.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Address: "127.0.0.1:0", Certificate: NewCertificates(ca, []string{"127.0.0.1"}, w.clock, rand.Reader).Get,
+		Pods: w.kube, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts,
+		Store: Store{
+			Endpoint: "https://minio:9000", CABundle: "store CA", Region: "lab",
+			DatasetsBucket: "datasets", ArtifactsBucket: "artifacts",
+		},
+		Clock: w.clock, Random: rand.Reader, Log: w.log(),
+	}
+}
+
+// start makes the broker and a client of it.
+func (w *world) start(t *testing.T) *brokerclient.Client {
+	t.Helper()
+	o := w.baseOptions(t)
+	if w.options != nil {
+		w.options(&o)
+	}
+	server, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server = server
+	w.http = httptest.NewTLSServer(server.Handler())
+	t.Cleanup(w.http.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.http.Certificate().Raw})
+	c, err := brokerclient.New(w.http.URL, ca, func() (string, error) { return w.token, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// eventually waits for what other goroutines are about to do.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within 20 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package trainingrun
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
+)
+
+// Everything in the pure tests happens around this time.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+var testOptions = Options{
+	StagerImage:     "registry.example/lethe/stager:v1",
+	BrokerURL:       "https://lethe-broker.lethe-system.svc",
+	TrustBundle:     "lethe-broker",
+	ArtifactsBucket: "artifacts",
+}
+
+var digest = "sha256:" + strings.Repeat("ab", 32)
+
+const (
+	runUID     = "9a1c0f3e-0000-4000-8000-000000000001"
+	datasetUID = "1d5be7a2-0000-4000-8000-000000000002"
+	jobUID     = "5e2f44c1-0000-4000-8000-000000000003"
+)
+
+func at(offset time.Duration) metav1.Time { return metav1.NewTime(noon.Add(offset)) }
+
+// makeRun is run "r" on dataset "d" with 2 GPUs, made a minute before noon.
+func makeRun(mods ...func(*v1alpha1.TrainingRun)) *v1alpha1.TrainingRun {
+	run := &v1alpha1.TrainingRun{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "r", Namespace: "team-a", UID: runUID, Generation: 1, CreationTimestamp: at(-time.Minute),
+		},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "d"},
+			Trainer: v1alpha1.Trainer{
+				Image:     "registry.example/digits:v1",
+				Resources: v1alpha1.TrainerResources{Memory: ptr.To(resource.MustParse("16Gi"))},
+			},
+			Nodes: v1alpha1.Nodes{GPUsPerNode: ptr.To[int32](2)},
+		},
+	}
+	for _, mod := range mods {
+		mod(run)
+	}
+	return run
+}
+
+func inState(state v1alpha1.RunState) func(*v1alpha1.TrainingRun) {
+	return func(r *v1alpha1.TrainingRun) { r.Status.State = state }
+}
+
+func onceBound(r *v1alpha1.TrainingRun) {
+	r.Status.Dataset = &v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest}
+}
+
+func guarded(r *v1alpha1.TrainingRun) { r.Finalizers = []string{v1alpha1.FinalizerRun} }
+
+func runDeleting(r *v1alpha1.TrainingRun) { r.DeletionTimestamp = ptr.To(at(0)) }
+
+// makeDataset is dataset "d", ready for runs.
+func makeDataset(mods ...func(*v1alpha1.DatasetRetention)) *v1alpha1.DatasetRetention {
+	dataset := &v1alpha1.DatasetRetention{
+		ObjectMeta: metav1.ObjectMeta{Name: "d", Namespace: "team-a", UID: datasetUID},
+		Spec:       v1alpha1.DatasetRetentionSpec{Sealed: true},
+		Status: v1alpha1.DatasetRetentionStatus{
+			State:          v1alpha1.DatasetReady,
+			ManifestDigest: digest,
+			Conditions: []metav1.Condition{{
+				Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
+				Reason: v1alpha1.ReasonVerified, LastTransitionTime: at(-time.Hour),
+			}},
+		},
+	}
+	for _, mod := range mods {
+		mod(dataset)
+	}
+	return dataset
+}
+
+func unsealed(d *v1alpha1.DatasetRetention) {
+	d.Spec.Sealed = false
+	d.Status = v1alpha1.DatasetRetentionStatus{State: v1alpha1.DatasetOpen}
+}
+
+func unchecked(d *v1alpha1.DatasetRetention) {
+	d.Status = v1alpha1.DatasetRetentionStatus{State: v1alpha1.DatasetSealing}
+}
+
+func invalid(d *v1alpha1.DatasetRetention) {
+	d.Status = v1alpha1.DatasetRetentionStatus{State: v1alpha1.DatasetInvalid}
+}
+
+func erasing(d *v1alpha1.DatasetRetention) {
+	d.DeletionTimestamp = ptr.To(at(0))
+	d.Finalizers = []string{v1alpha1.FinalizerErase}
+}
+
+// makeJob is the Job of makeRun, made at noon.
+func makeJob(mods ...func(*batchv1.Job)) *batchv1.Job {
+	job := resources.Job(makeRun(), v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest}, testOptions.resources())
+	job.UID = jobUID
+	job.CreationTimestamp = at(0)
+	for _, mod := range mods {
+		mod(job)
+	}
+	return job
+}
+
+func foreign(j *batchv1.Job) { j.OwnerReferences = nil }
+
+func jobCondition(kind batchv1.JobConditionType) func(*batchv1.Job) {
+	return func(j *batchv1.Job) {
+		j.Status.Conditions = append(j.Status.Conditions, batchv1.JobCondition{
+			Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: at(10 * time.Minute),
+		})
+		if kind == batchv1.JobComplete {
+			j.Status.CompletionTime = ptr.To(at(10 * time.Minute))
+		}
+	}
+}
+
+// makePod is the Pod of makeJob.
+func makePod(mods ...func(*corev1.Pod)) corev1.Pod {
+	job := makeJob()
+	pod := corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "r-abcde", Namespace: "team-a", UID: "pod-1", CreationTimestamp: at(time.Second),
+			Labels:          job.Spec.Template.Labels,
+			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
+		},
+		Spec: job.Spec.Template.Spec,
+	}
+	for _, mod := range mods {
+		mod(&pod)
+	}
+	return pod
+}
+
+func named(name string, created time.Duration) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Name, p.CreationTimestamp = name, at(created)
+	}
+}
+
+func noController(p *corev1.Pod) { p.OwnerReferences = nil }
+
+func podDeleting(p *corev1.Pod) { p.DeletionTimestamp = ptr.To(at(0)) }
+
+func podPhase(phase corev1.PodPhase) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Status.Phase = phase }
+}
+
+func podCondition(kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, Reason: reason})
+	}
+}
+
+func withContainer(name string, state corev1.ContainerState) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		list := &p.Status.ContainerStatuses
+		if name == staging.ContainerStageIn {
+			list = &p.Status.InitContainerStatuses
+		}
+		*list = append(*list, corev1.ContainerStatus{Name: name, State: state})
+	}
+}
+
+func waitsFor(name, reason string) func(*corev1.Pod) {
+	return withContainer(name, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}})
+}
+
+// runs makes a container that started a minute after noon.
+func runs(name string) func(*corev1.Pod) {
+	return withContainer(name, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: at(time.Minute)}})
+}
+
+// ends makes a container that ran from a minute after noon until eleven.
+func ends(name string, code int32, reason, message string) func(*corev1.Pod) {
+	return withContainer(name, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Reason: reason, Message: message,
+		StartedAt: at(time.Minute), FinishedAt: at(11 * time.Minute),
+	}})
+}
+
+func reported(r staging.Report) string {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return string(data)
+}
+
+var publishedReport = reported(staging.Report{
+	Step: staging.StepStageOut, Published: true, ManifestDigest: digest, Objects: 3, Bytes: 4096,
+})
+
+// staged, trained and published are the steps of a Pod that ends well.
+func staged(p *corev1.Pod)    { ends(staging.ContainerStageIn, 0, "Completed", "")(p) }
+func trained(p *corev1.Pod)   { ends(staging.ContainerTrainer, 0, "Completed", "")(p) }
+func published(p *corev1.Pod) { ends(staging.ContainerStageOut, 0, "Completed", publishedReport)(p) }
+
+// see is an observation at noon plus the given time.
+func see(after time.Duration, run *v1alpha1.TrainingRun, facts ...any) observed {
+	o := observed{Run: run, Now: noon.Add(after)}
+	for _, fact := range facts {
+		switch f := fact.(type) {
+		case *v1alpha1.DatasetRetention:
+			o.Dataset = f
+		case *batchv1.Job:
+			o.Job = f
+		case corev1.Pod:
+			o.Pods = append(o.Pods, f)
+		case string:
+			o.Refusal = f
+		}
+	}
+	return o
+}
+
+func seeStray(run *v1alpha1.TrainingRun, pod corev1.Pod) observed {
+	return observed{Run: run, Strays: []corev1.Pod{pod}, Now: noon}
+}

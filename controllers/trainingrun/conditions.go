@@ -1,0 +1,55 @@
+package trainingrun
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// conditions derives all conditions of a run from its verdict; doc.go has the
+// table.
+func conditions(v verdict, bound bool) []metav1.Condition {
+	all := []metav1.Condition{
+		datasetBound(v, bound),
+		running(v),
+		artifactsPublished(v),
+	}
+	if v.State == v1alpha1.RunSucceeded {
+		all = append(all, condition(v1alpha1.ConditionComplete, true, v.Reason, v.Message))
+	}
+	if v.State == v1alpha1.RunFailed {
+		all = append(all, condition(v1alpha1.ConditionFailed, true, v.Reason, v.Message))
+	}
+	return all
+}
+
+func datasetBound(v verdict, bound bool) metav1.Condition {
+	if bound {
+		return condition(v1alpha1.ConditionDatasetBound, true, v1alpha1.ReasonBound, "the run is bound to its dataset")
+	}
+	return condition(v1alpha1.ConditionDatasetBound, false, v.Reason, v.Message)
+}
+
+func running(v verdict) metav1.Condition {
+	switch v.State {
+	case v1alpha1.RunRunning:
+		return condition(v1alpha1.ConditionRunning, v.Reason == v1alpha1.ReasonTraining, v.Reason, v.Message)
+	case v1alpha1.RunPublishing, v1alpha1.RunSucceeded:
+		return condition(v1alpha1.ConditionRunning, false, v1alpha1.ReasonTrained, "the trainer ended with exit code 0")
+	case v1alpha1.RunPending, v1alpha1.RunStarting, v1alpha1.RunFailed:
+	}
+	return condition(v1alpha1.ConditionRunning, false, v.Reason, v.Message)
+}
+
+func artifactsPublished(v verdict) metav1.Condition {
+	published := v.State == v1alpha1.RunSucceeded
+	return condition(v1alpha1.ConditionArtifactsPublished, published, v.Reason, v.Message)
+}
+
+func condition(kind string, holds bool, reason, message string) metav1.Condition {
+	status := metav1.ConditionFalse
+	if holds {
+		status = metav1.ConditionTrue
+	}
+	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
+}

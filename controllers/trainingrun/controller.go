@@ -1,0 +1,210 @@
+package trainingrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/internal/index"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
+)
+
+// Name of the controller, in logs, metrics and events.
+const Name = "trainingrun"
+
+const (
+	workers = 8
+	// reconcileTimeout bounds one pass; it makes at most a dozen calls to the API
+	// server.
+	reconcileTimeout = time.Minute
+)
+
+// Options are the operator's settings that runs depend on.
+type Options struct {
+	// StagerImage is the image of stage-in and stage-out.
+	StagerImage string
+	// BrokerURL is the broker's address as pods reach it.
+	BrokerURL string
+	// TrustBundle is the name of the ClusterTrustBundle with the certificates that
+	// the broker's is verified with.
+	TrustBundle string
+	// ArtifactsBucket is the bucket that stage-out publishes to.
+	ArtifactsBucket string
+}
+
+func (o Options) validate() error {
+	for name, value := range map[string]string{
+		"StagerImage": o.StagerImage, "BrokerURL": o.BrokerURL,
+		"TrustBundle": o.TrustBundle, "ArtifactsBucket": o.ArtifactsBucket,
+	} {
+		if value == "" {
+			return fmt.Errorf("trainingrun options: %s is empty", name)
+		}
+	}
+	return nil
+}
+
+func (o Options) resources() resources.Options {
+	return resources.Options{StagerImage: o.StagerImage, BrokerURL: o.BrokerURL, TrustBundle: o.TrustBundle}
+}
+
+// Dependencies are what a Reconciler works with. All are required.
+type Dependencies struct {
+	// Client writes, and reads from the cache.
+	Client client.Client
+	// Live reads from the API server.
+	Live     client.Reader
+	Recorder Recorder
+	Metrics  *Metrics
+	Clock    clock.PassiveClock
+}
+
+// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns/status,verbs=patch
+// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns/finalizers,verbs=update
+// +kubebuilder:rbac:groups=lethe.dev,resources=datasetretentions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=events,verbs=list
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler makes TrainingRuns happen.
+type Reconciler struct {
+	client   client.Client
+	live     client.Reader
+	recorder Recorder
+	metrics  *Metrics
+	clock    clock.PassiveClock
+	options  Options
+}
+
+// New makes a Reconciler. It fails when something required is missing.
+func New(with Dependencies, options Options) (*Reconciler, error) {
+	if with.Client == nil || with.Live == nil || with.Recorder == nil || with.Metrics == nil || with.Clock == nil {
+		return nil, errors.New("trainingrun: a dependency is missing")
+	}
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	return &Reconciler{
+		client: with.Client, live: with.Live, recorder: with.Recorder,
+		metrics: with.Metrics, clock: with.Clock, options: options,
+	}, nil
+}
+
+// SetupWithManager registers the index and the watches. Each watch names the
+// facts that it keeps fresh; together they are all that a run depends on, so
+// nothing is polled but what plan.Next gives a reason for.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	if err := index.Register(ctx, mgr.GetCache()); err != nil {
+		return err
+	}
+	err := ctrl.NewControllerManagedBy(mgr).
+		Named(Name).
+		// That a run exists, and that it was deleted.
+		For(&v1alpha1.TrainingRun{}).
+		// That the run's Job was made, has ended, or was deleted by somebody else.
+		Owns(&batchv1.Job{}).
+		// How far the Pod has come, and that it is gone.
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(runOfPod)).
+		// That the dataset a run waits for has appeared, is ready, or is going.
+		Watches(&v1alpha1.DatasetRetention{}, handler.EnqueueRequestsFromMapFunc(r.runsWaitingFor)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers,
+			ReconciliationTimeout:   reconcileTimeout,
+		}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up controller %s: %w", Name, err)
+	}
+	return nil
+}
+
+// Reconcile brings one run a step further.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	o, p, err := r.look(ctx, req.NamespacedName)
+	if err != nil || o.Run == nil {
+		return ctrl.Result{}, err
+	}
+	actErr := r.act(ctx, o.Run, p)
+	status := report(o, p, actErr, r.options)
+	written, writeErr := r.writeStatus(ctx, o.Run, status)
+	if written {
+		r.recordEvent(o.Run, status)
+		r.metrics.count(o.Run, status)
+	}
+	if err := errors.Join(settle(actErr), settle(writeErr)); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: p.Next.After}, nil
+}
+
+// look decides on what the cache says; where that could not be taken back, it
+// looks again at the API server and decides on that.
+func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observed, plan, error) {
+	o, err := r.observe(ctx, r.client, key)
+	if err != nil {
+		return o, plan{}, err
+	}
+	p := decide(o, r.options)
+	if !p.irreversible() {
+		return o, p, nil
+	}
+	o, err = r.observe(ctx, r.live, key)
+	if err != nil {
+		return o, plan{}, err
+	}
+	return o, decide(o, r.options), nil
+}
+
+// settle drops an error that says that the run was written by somebody else since
+// it was observed: the event of that write brings the next pass.
+func settle(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// runOfPod finds the run of a Pod by its label. A label that lies costs one pass
+// over a run that finds nothing to do.
+func runOfPod(_ context.Context, pod client.Object) []reconcile.Request {
+	name := pod.GetLabels()[v1alpha1.LabelRun]
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
+}
+
+// runsWaitingFor finds the runs that a change of this dataset may let start. Runs
+// that were bound to it do not depend on it any more.
+func (r *Reconciler) runsWaitingFor(ctx context.Context, dataset client.Object) []reconcile.Request {
+	var runs v1alpha1.TrainingRunList
+	err := r.client.List(ctx, &runs, client.InNamespace(dataset.GetNamespace()),
+		client.MatchingFields{index.RunsByDataset: dataset.GetName()})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "List the runs of a dataset", "namespace", dataset.GetNamespace(), "dataset", dataset.GetName())
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range runs.Items {
+		run := &runs.Items[i]
+		if run.Status.Dataset == nil && !run.Status.State.Finished() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(run)})
+		}
+	}
+	return requests
+}

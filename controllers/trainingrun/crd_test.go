@@ -1,0 +1,187 @@
+package trainingrun
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+)
+
+// manifest is a run as a user writes it, with lines added to parts of it.
+func manifest(name, trainer, nodes, dataset string) string {
+	return `
+apiVersion: lethe.dev/v1alpha1
+kind: TrainingRun
+metadata:
+  name: ` + name + `
+spec:
+  datasetRef: {name: ` + dataset + `}
+  trainer:
+    image: registry.example/digits:v1
+    ` + trainer + `
+  nodes: {` + nodes + `}
+`
+}
+
+func TestTheAPIServerJudgesRuns(t *testing.T) {
+	t.Parallel()
+	cluster := apitest.Start(t)
+	namespace := cluster.Namespace(t)
+	strict := client.WithFieldValidation(cluster.Client, metav1.FieldValidationStrict)
+	cases := map[string]struct {
+		manifest string
+		want     string // part of the refusal; "" for none
+	}{
+		"the smallest run is taken": {manifest("smallest", "", "", "d"), ""},
+		"a whole run is taken": {
+			manifest("whole", "command: [/bin/train]\n    args: [--epochs, '3']", "gpusPerNode: 0", "my.data-set"), "",
+		},
+		"resources and variables are taken": {
+			manifest("resources", "env: [{name: SEED, value: '7'}]\n    resources: {cpu: 500m, memory: 16Gi}", "gpusPerNode: 16", "d"), "",
+		},
+		"a number is a quantity":           {manifest("number", "resources: {cpu: 4}", "", "d"), ""},
+		"negative GPUs are refused":        {manifest("negative", "", "gpusPerNode: -1", "d"), "greater than or equal to 0"},
+		"too many GPUs are refused":        {manifest("many", "", "gpusPerNode: 17", "d"), "less than or equal to 16"},
+		"an unknown field is refused":      {manifest("unknown", "gpu: 1", "", "d"), `unknown field "spec.trainer.gpu"`},
+		"a variable of ours is refused":    {manifest("reserved", "env: [{name: LETHE_DATASET_DIR, value: /etc}]", "", "d"), "set by the operator"},
+		"another namespace is refused":     {manifest("elsewhere", "", "", "other/d"), "spec.datasetRef.name"},
+		"an empty dataset is refused":      {manifest("nameless", "", "", `""`), "spec.datasetRef.name"},
+		"no CPU is refused":                {manifest("no-cpu", `resources: {cpu: "0"}`, "", "d"), "cpu is greater than zero"},
+		"no CPU as a number is refused":    {manifest("no-cpu-number", `resources: {cpu: 0}`, "", "d"), "cpu is greater than zero"},
+		"negative memory is refused":       {manifest("no-memory", `resources: {memory: -1Gi}`, "", "d"), "memory is greater than zero"},
+		"a word is no quantity":            {manifest("word", `resources: {memory: lots}`, "", "d"), "spec.trainer.resources.memory"},
+		"a name of 52 characters is taken": {manifest(strings.Repeat("a", 52), "", "", "d"), ""},
+		"a name of 53 characters is not":   {manifest(strings.Repeat("a", 53), "", "", "d"), "at most 52 characters"},
+		"a name with a dot is refused":     {manifest("a.b", "", "", "d"), "DNS label"},
+		"an image with a space is refused": {strings.ReplaceAll(manifest("image", "", "", "d"), "registry.example/digits:v1", `"a b"`), "spec.trainer.image"},
+		"a run without an image is refused": {
+			strings.ReplaceAll(manifest("no-image", "", "", "d"), "image: registry.example/digits:v1", "args: [a]"), "spec.trainer.image",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(c.manifest), &run.Object); err != nil {
+				t.Fatal(err)
+			}
+			run.SetNamespace(namespace)
+			err := strict.Create(t.Context(), run)
+			if c.want == "" && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want a refusal with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTheAPIServerFillsDefaultsIn(t *testing.T) {
+	t.Parallel()
+	cluster := apitest.Start(t)
+	run := &v1alpha1.TrainingRun{
+		ObjectMeta: metav1.ObjectMeta{Name: "defaults", Namespace: cluster.Namespace(t)},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "d"},
+			Trainer:    v1alpha1.Trainer{Image: "i"},
+		},
+	}
+	if err := cluster.Client.Create(t.Context(), run); err != nil {
+		t.Fatal(err)
+	}
+	if got := ptr.Deref(run.Spec.Nodes.GPUsPerNode, -1); got != 1 {
+		t.Errorf("gpusPerNode = %d, want 1", got)
+	}
+}
+
+// What was promised about a run is kept by the API server itself, whoever writes.
+func TestTheAPIServerKeepsRunsAsTheyWere(t *testing.T) {
+	t.Parallel()
+	cluster := apitest.Start(t)
+	namespace := cluster.Namespace(t)
+	cases := map[string]struct {
+		before, after func(*v1alpha1.TrainingRun)
+		status        bool
+		want          string
+	}{
+		"another image": {
+			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.Image = "other" },
+			want:  "a run can not be changed",
+		},
+		"fewer GPUs": {
+			after: func(r *v1alpha1.TrainingRun) { r.Spec.Nodes.GPUsPerNode = ptr.To[int32](0) },
+			want:  "a run can not be changed",
+		},
+		"variables added": {
+			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.Env = []v1alpha1.EnvVar{{Name: "A"}} },
+			want:  "a run can not be changed",
+		},
+		"labels": {after: func(r *v1alpha1.TrainingRun) { r.Labels = map[string]string{"a": "b"} }},
+		"a success that becomes a failure": {
+			before: inState(v1alpha1.RunSucceeded), after: inState(v1alpha1.RunFailed), status: true,
+			want: "a run that has ended stays as it ended",
+		},
+		"a failure that runs again": {
+			before: inState(v1alpha1.RunFailed), after: inState(v1alpha1.RunRunning), status: true,
+			want: "a run that has ended stays as it ended",
+		},
+		"a success that is forgotten": {
+			before: inState(v1alpha1.RunSucceeded), status: true,
+			after: func(r *v1alpha1.TrainingRun) { r.Status = v1alpha1.TrainingRunStatus{ObservedGeneration: 1} },
+			want:  "a run that has ended stays as it ended",
+		},
+		"a run that goes on": {
+			before: inState(v1alpha1.RunStarting), after: inState(v1alpha1.RunRunning), status: true,
+		},
+		"usage that goes back": {
+			before: func(r *v1alpha1.TrainingRun) { r.Status.Usage = &v1alpha1.Usage{GPUSeconds: 10} },
+			after:  func(r *v1alpha1.TrainingRun) { r.Status.Usage = &v1alpha1.Usage{GPUSeconds: 9} },
+			status: true, want: "usage never goes back",
+		},
+		"another dataset": {
+			before: onceBound,
+			after: func(r *v1alpha1.TrainingRun) {
+				r.Status.Dataset = &v1alpha1.BoundDataset{UID: "other", ManifestDigest: digest}
+			},
+			status: true, want: "a run is bound to its dataset once",
+		},
+		"a state that is none": {after: inState("Resting"), status: true, want: "Unsupported value"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			run := makeRun()
+			run.ObjectMeta = metav1.ObjectMeta{GenerateName: "kept-", Namespace: namespace}
+			if err := cluster.Client.Create(t.Context(), run); err != nil {
+				t.Fatal(err)
+			}
+			if c.before != nil {
+				c.before(run)
+				if err := cluster.Client.Status().Update(t.Context(), run); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.after(run)
+			var err error
+			if c.status {
+				err = cluster.Client.Status().Update(t.Context(), run)
+			} else {
+				err = cluster.Client.Update(t.Context(), run)
+			}
+			if c.want == "" && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want a refusal with %q", err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,459 @@
+package trainingrun
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+// outcome is what a plan comes to.
+type outcome struct {
+	State    v1alpha1.RunState
+	Reason   string
+	ExitCode *int32
+	Create   bool
+	Delete   bool
+	Release  bool
+	After    time.Duration
+}
+
+func outcomeOf(p plan) outcome {
+	return outcome{
+		State: p.Verdict.State, Reason: p.Verdict.Reason, ExitCode: p.Verdict.ExitCode,
+		Create: p.Create != nil, Delete: p.Delete != nil, Release: p.Release, After: p.Next.After,
+	}
+}
+
+type decideCase struct {
+	observed observed
+	want     outcome
+	// says are parts of the message, which tell the user what to do.
+	says []string
+}
+
+const (
+	pending    = v1alpha1.RunPending
+	startNow   = v1alpha1.RunStarting
+	runningNow = v1alpha1.RunRunning
+	fails      = v1alpha1.RunFailed
+)
+
+func exit(code int32) *int32 { return ptr.To(code) }
+
+func startCases() map[string]decideCase {
+	return map[string]decideCase{
+		"a run that is gone needs nothing": {observed: observed{}},
+		"a run waits for a dataset that does not exist": {
+			observed: see(0, makeRun()),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonDatasetNotFound},
+			says:     []string{`no dataset "d" in namespace "team-a"`, "`kubectl lethe upload DIR d`"},
+		},
+		"a run waits for a dataset that is still uploaded": {
+			observed: see(0, makeRun(), makeDataset(unsealed)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonDatasetNotSealed},
+			says:     []string{"open for upload"},
+		},
+		"a run waits for a dataset that is being checked": {
+			observed: see(0, makeRun(inState(pending)), makeDataset(unchecked)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonDatasetNotReady},
+			says:     []string{"being checked"},
+		},
+		"a run on a dataset that can not be used fails": {
+			observed: see(0, makeRun(), makeDataset(invalid)),
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonDatasetInvalid},
+			says:     []string{"`kubectl get dataset d -o wide`"},
+		},
+		"a run on a dataset that is being erased fails, although it is still ready": {
+			observed: see(0, makeRun(inState(pending)), makeDataset(erasing)),
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonDatasetErasing},
+			says:     []string{"under another name"},
+		},
+		"a run starts on a dataset that is ready": {
+			observed: see(0, makeRun(), makeDataset()),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, Create: true},
+		},
+		"a Job of the run's name that is not the run's is left alone": {
+			observed: see(0, makeRun(), makeDataset(), makeJob(foreign)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignJobInterval},
+			says:     []string{`a Job "r"`, "delete it"},
+		},
+		"a Job that belonged to an earlier run of the name is left alone": {
+			observed: see(0, makeRun(func(r *v1alpha1.TrainingRun) { r.UID = "another" }), makeDataset(), makeJob()),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignJobInterval},
+		},
+		"a Job in the way does not hold a dataset back that is being erased": {
+			observed: see(0, makeRun(inState(pending)), makeDataset(erasing), makeJob(foreign)),
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonDatasetErasing},
+		},
+	}
+}
+
+func podCases() map[string]decideCase {
+	bound := makeRun(inState(startNow), onceBound, guarded)
+	follow := func(mods ...func(*corev1.Pod)) observed { return see(time.Minute, bound, makeJob(), makePod(mods...)) }
+	starting := outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting}
+	return map[string]decideCase{
+		"a Job without a Pod is given some time": {
+			observed: see(4*time.Second, bound, makeJob()),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: podGrace - 4*time.Second},
+		},
+		"a Job without a Pod is asked about again": {
+			observed: see(time.Minute, bound, makeJob()),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: refusalInterval},
+		},
+		"a Pod that the cluster refuses is told without its changing name": {
+			observed: see(time.Minute, bound, makeJob(), `Error creating: pods "r-x7k2p" is forbidden: exceeded quota: gpus`),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodRejected},
+			says:     []string{"asked again: forbidden: exceeded quota: gpus"},
+		},
+		"a Pod without any status starts": {observed: follow(), want: starting},
+		"a Pod that no node has room for is told with what it asks for": {
+			observed: follow(podCondition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonUnschedulable},
+			says:     []string{"2 GPU(s), memory 16Gi", "kubectl describe pod -l lethe.dev/run=r"},
+		},
+		"a Pod that waits for its gates only starts": {
+			observed: follow(podCondition(corev1.PodScheduled, corev1.ConditionFalse, "SchedulingGated")),
+			want:     starting,
+		},
+		"a dataset that is being downloaded is part of the start": {
+			observed: follow(runs(staging.ContainerStageIn), waitsFor(staging.ContainerTrainer, "PodInitializing")),
+			want:     starting,
+		},
+		"an image that can not be pulled is told by its name": {
+			observed: follow(staged, waitsFor(staging.ContainerTrainer, "ImagePullBackOff")),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			says:     []string{`"registry.example/digits:v1"`, "check its name and tag"},
+		},
+		"the first failed pull is told like the later ones": {
+			observed: follow(staged, waitsFor(staging.ContainerTrainer, "ErrImagePull")),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+		},
+		"an image name that is none is told": {
+			observed: follow(staged, waitsFor(staging.ContainerTrainer, "InvalidImageName")),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+		},
+		"the operator's own image is the administrator's matter": {
+			observed: follow(waitsFor(staging.ContainerStageIn, "ImagePullBackOff")),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			says:     []string{"administrator", testOptions.StagerImage},
+		},
+		"a container that can not be made is told": {
+			observed: follow(staged, waitsFor(staging.ContainerTrainer, "CreateContainerConfigError")),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonContainerError},
+			says:     []string{"user that is not root"},
+		},
+		"a trainer that runs makes the run run": {
+			observed: follow(staged, runs(staging.ContainerTrainer), runs(staging.ContainerStageOut)),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonTraining},
+			says:     []string{"kubectl lethe logs r"},
+		},
+		"a trainer that ended well makes the run publish": {
+			observed: follow(staged, trained, runs(staging.ContainerStageOut)),
+			want:     outcome{State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading},
+		},
+		"a trainer that failed does not end the run before its Pod has ended": {
+			observed: follow(staged, ends(staging.ContainerTrainer, 3, "Error", ""), runs(staging.ContainerStageOut)),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding},
+			says:     []string{"exit code 3"},
+		},
+		"a Pod that was taken away is replaced and the run starts again": {
+			observed: follow(staged, ends(staging.ContainerTrainer, 143, "Error", ""),
+				podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")),
+			want: starting,
+		},
+		"a trainer that is being preempted still runs": {
+			observed: follow(staged, runs(staging.ContainerTrainer),
+				podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")),
+			want: outcome{State: runningNow, Reason: v1alpha1.ReasonTraining},
+		},
+		"the newest of several Pods counts": {
+			observed: see(time.Minute, bound, makeJob(),
+				makePod(staged, ends(staging.ContainerTrainer, 143, "Error", "")),
+				makePod(named("r-2", time.Minute), staged, runs(staging.ContainerTrainer))),
+			want: outcome{State: runningNow, Reason: v1alpha1.ReasonTraining},
+		},
+		"criteria that are met are not the end of the Job": {
+			observed: see(time.Minute, bound, makeJob(jobCondition(batchv1.JobSuccessCriteriaMet)), makePod(staged, trained, published)),
+			want:     outcome{State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading},
+		},
+		"a Job whose status was not told yet is followed": {
+			observed: see(time.Minute, makeRun(guarded), makeJob(), makePod()),
+			want:     starting,
+		},
+	}
+}
+
+func endCases() map[string]decideCase {
+	bound := makeRun(inState(runningNow), onceBound, guarded)
+	failure := func(mods ...func(*corev1.Pod)) observed {
+		return see(11*time.Minute, bound, makeJob(jobCondition(batchv1.JobFailed)), makePod(mods...))
+	}
+	stageIn := func(code int32, message string) observed {
+		return failure(ends(staging.ContainerStageIn, code, "Error", message))
+	}
+	failsWith := func(reason string, code *int32) outcome {
+		return outcome{State: fails, Reason: reason, ExitCode: code}
+	}
+	secret := "Traceback: /data/patients/alice.csv"
+	return map[string]decideCase{
+		"a run succeeds with its Job": {
+			observed: see(0, bound, makeJob(jobCondition(batchv1.JobComplete)), makePod(staged, trained, published)),
+			want:     outcome{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished},
+			says:     []string{"kubectl lethe artifacts r DIR"},
+		},
+		"a run that has ended stays as it ended": {
+			observed: see(0, makeRun(inState(v1alpha1.RunSucceeded), onceBound)),
+		},
+		"a dataset that differs from its manifest fails the run": {
+			observed: stageIn(staging.ExitDatasetCorrupt, reported(staging.Report{Step: staging.StepStageIn, Message: "object 7 of 12 differs"})),
+			want:     failsWith(v1alpha1.ReasonDatasetCorrupt, exit(65)),
+			says:     []string{"object 7 of 12 differs"},
+		},
+		"a store that refuses fails the run": {
+			observed: stageIn(staging.ExitDenied, "not a report"),
+			want:     failsWith(v1alpha1.ReasonStoreDenied, exit(77)),
+			says:     []string{"administrator"},
+		},
+		"a full disk fails the run": {
+			observed: stageIn(staging.ExitDiskFull, ""),
+			want:     failsWith(v1alpha1.ReasonDiskFull, exit(73)),
+			says:     []string{"larger disk"},
+		},
+		"a store that stayed away fails the run": {
+			observed: stageIn(staging.ExitUnavailable, ""),
+			want:     failsWith(v1alpha1.ReasonStageInFailed, exit(75)),
+			says:     []string{"exit code 75"},
+		},
+		"a trainer that used too much memory fails the run": {
+			observed: failure(staged, ends(staging.ContainerTrainer, 137, "OOMKilled", ""), ends(staging.ContainerStageOut, 0, "Completed", "")),
+			want:     failsWith(v1alpha1.ReasonOOMKilled, exit(137)),
+			says:     []string{"limit of 16Gi", "spec.trainer.resources.memory"},
+		},
+		"a trainer that fails fails the run, and its output stays its user's": {
+			observed: failure(staged, ends(staging.ContainerTrainer, 3, "Error", secret)),
+			want:     failsWith(v1alpha1.ReasonNonZeroExit, exit(3)),
+			says:     []string{"exit code 3", "kubectl lethe logs r"},
+		},
+		"a command that is not in the image fails the run": {
+			observed: failure(staged, ends(staging.ContainerTrainer, 128, "StartError", secret)),
+			want:     failsWith(v1alpha1.ReasonNonZeroExit, exit(128)),
+			says:     []string{"spec.trainer.command"},
+		},
+		"artifacts that could not be uploaded fail the run": {
+			observed: failure(staged, trained, ends(staging.ContainerStageOut, 75, "Error", secret)),
+			want:     failsWith(v1alpha1.ReasonUploadFailed, exit(75)),
+			says:     []string{"could not be uploaded (exit code 75)"},
+		},
+		"an upload that was refused says it in the stager's words": {
+			observed: failure(staged, trained, ends(staging.ContainerStageOut, 77, "Error",
+				reported(staging.Report{Step: staging.StepStageOut, Message: "the run has ended"}))),
+			want: failsWith(v1alpha1.ReasonUploadFailed, exit(77)),
+			says: []string{"the run has ended"},
+		},
+		"a Pod that disappeared fails the run": {
+			observed: see(0, bound, makeJob(jobCondition(batchv1.JobFailed))),
+			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+		},
+		"a Pod that was evicted before it began fails the run": {
+			observed: failure(func(p *corev1.Pod) { p.Status.Reason = "UnexpectedAdmissionError" }),
+			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+			says:     []string{"UnexpectedAdmissionError"},
+		},
+		"a Pod that somebody deleted is not the trainer's failure": {
+			observed: failure(podDeleting, staged, ends(staging.ContainerTrainer, 143, "Error", "")),
+			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+			says:     []string{"deleted"},
+		},
+		"a trainer that failed by itself did so also when its Pod is deleted later": {
+			observed: failure(podDeleting, staged, ends(staging.ContainerTrainer, 3, "Error", "")),
+			want:     failsWith(v1alpha1.ReasonNonZeroExit, exit(3)),
+		},
+		"a Pod that was taken away earlier is not blamed": {
+			observed: see(0, bound, makeJob(jobCondition(batchv1.JobFailed)),
+				makePod(staged, ends(staging.ContainerTrainer, 3, "Error", "")),
+				makePod(named("r-2", time.Minute), staged, ends(staging.ContainerTrainer, 143, "Error", ""),
+					podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "DeletionByTaintManager"))),
+			want: failsWith(v1alpha1.ReasonNonZeroExit, exit(3)),
+		},
+		"a Job that was deleted is not made again": {
+			observed: see(0, bound, makeDataset()),
+			want:     failsWith(v1alpha1.ReasonJobLost, nil),
+			says:     []string{"delete the run instead"},
+		},
+		"a Job that was replaced is lost": {
+			observed: see(0, bound, makeJob(foreign)),
+			want:     failsWith(v1alpha1.ReasonJobLost, nil),
+		},
+		"a run whose Job was cut off from its Pod waits for the Pod": {
+			observed: seeStray(bound, makePod(noController, podPhase(corev1.PodRunning))),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding},
+			says:     []string{`"r-abcde"`, "delete the Pod"},
+		},
+		"a Pod that was cut off and has ended is not waited for": {
+			observed: seeStray(bound, makePod(noController, podPhase(corev1.PodSucceeded))),
+			want:     failsWith(v1alpha1.ReasonJobLost, nil),
+		},
+	}
+}
+
+func deletionCases() map[string]decideCase {
+	deleted := makeRun(inState(runningNow), onceBound, guarded, runDeleting)
+	finished := makeRun(inState(v1alpha1.RunSucceeded), onceBound, guarded, runDeleting)
+	ending := outcome{State: runningNow, Reason: v1alpha1.ReasonEnding}
+	return map[string]decideCase{
+		"a deleted run that never started is let go by itself": {
+			observed: see(0, makeRun(runDeleting), makeDataset()),
+		},
+		"a deleted run takes its Job along": {
+			observed: see(0, deleted, makeJob(), makePod()),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding, Delete: true},
+			says:     []string{`"r-abcde"`, "60 s"},
+		},
+		"a deleted run deletes its Job once": {
+			observed: see(0, deleted, makeJob(func(j *batchv1.Job) { j.DeletionTimestamp = ptr.To(at(0)) }), makePod()),
+			want:     ending,
+		},
+		"a deleted run waits for the Pods of a Job that is gone": {
+			observed: seeStray(deleted, makePod(podPhase(corev1.PodSucceeded))),
+			want:     ending,
+		},
+		"a deleted run is let go when nothing is left, with or without a dataset": {
+			observed: see(0, deleted),
+			want:     outcome{Release: true},
+		},
+		"a deleted run does not touch a Job that is not its own": {
+			observed: see(0, deleted, makeJob(foreign)),
+			want:     outcome{Release: true},
+		},
+		"a deleted run that had ended takes its Job along and says nothing more": {
+			observed: see(0, finished, makeJob(jobCondition(batchv1.JobComplete)), makePod()),
+			want:     outcome{Delete: true},
+		},
+		"a deleted run with the Job but no Pod says nothing and waits for the Job to go": {
+			observed: see(0, deleted, makeJob()),
+			want:     outcome{Delete: true},
+		},
+	}
+}
+
+func allCases() map[string]decideCase {
+	all := map[string]decideCase{}
+	for _, group := range []map[string]decideCase{startCases(), podCases(), endCases(), deletionCases()} {
+		for name, c := range group {
+			all[name] = c
+		}
+	}
+	return all
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	for name, c := range allCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := decide(c.observed, testOptions)
+			if diff := cmp.Diff(c.want, outcomeOf(p)); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+			for _, part := range c.says {
+				if !strings.Contains(p.Verdict.Message, part) {
+					t.Errorf("message %q does not say %q", p.Verdict.Message, part)
+				}
+			}
+			if strings.Contains(p.Verdict.Message, "alice") {
+				t.Errorf("message %q repeats the trainer's output", p.Verdict.Message)
+			}
+			if (p.Next.After != 0) != (p.Next.Why != "") {
+				t.Errorf("look again after %s because %q: a time needs a reason", p.Next.After, p.Next.Why)
+			}
+			if p.Verdict.State != "" && p.Verdict.Message == "" {
+				t.Error("a verdict has no message")
+			}
+		})
+	}
+}
+
+func TestIrreversiblePlansAreThoseThatCanNotBeTakenBack(t *testing.T) {
+	t.Parallel()
+	for name, c := range allCases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := c.want.Create || c.want.Release || c.want.State.Finished()
+			if got := decide(c.observed, testOptions).irreversible(); got != want {
+				t.Errorf("irreversible = %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// Every reason of a run that the API declares is given by some case, as the
+// reason of a state or of a condition.
+func TestEveryReasonOfARunIsGiven(t *testing.T) {
+	t.Parallel()
+	given := map[string]bool{}
+	for _, c := range allCases() {
+		p := decide(c.observed, testOptions)
+		if c.observed.Run == nil {
+			continue
+		}
+		status := report(c.observed, p, nil, testOptions)
+		given[status.Reason] = true
+		for _, condition := range status.Conditions {
+			given[condition.Reason] = true
+		}
+	}
+	reasons := reasonsOfRuns(t)
+	if len(reasons) < 20 {
+		t.Fatalf("found only %d reasons in conditions.go; does the test still read it rightly?", len(reasons))
+	}
+	for name, value := range reasons {
+		if !given[value] {
+			t.Errorf("no case gives the reason %s (%q)", name, value)
+		}
+	}
+}
+
+// reasonsOfRuns reads the constants of the API's source whose group is about runs.
+func reasonsOfRuns(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]string{}
+	for _, declaration := range file.Decls {
+		group, ok := declaration.(*ast.GenDecl)
+		if !ok || group.Tok != token.CONST || !strings.Contains(group.Doc.Text(), " a run ") {
+			continue
+		}
+		for _, spec := range group.Specs {
+			value, ok := spec.(*ast.ValueSpec)
+			if !ok || !strings.HasPrefix(value.Names[0].Name, "Reason") {
+				continue
+			}
+			literal, ok := value.Values[0].(*ast.BasicLit)
+			if !ok {
+				t.Fatalf("%s is not a literal", value.Names[0].Name)
+			}
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reasons[value.Names[0].Name] = text
+		}
+	}
+	return reasons
+}

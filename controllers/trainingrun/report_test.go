@@ -1,0 +1,308 @@
+package trainingrun
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/staging"
+)
+
+func reportOn(o observed) v1alpha1.TrainingRunStatus {
+	return report(o, decide(o, testOptions), nil, testOptions)
+}
+
+// A status that is written must be the same at the next look at the same facts,
+// also a minute later, or it would be written for ever.
+func TestReportIsTheSameAtTheNextLook(t *testing.T) {
+	t.Parallel()
+	for name, c := range allCases() {
+		if c.observed.Run == nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := reportOn(c.observed)
+			again := c.observed
+			again.Run = again.Run.DeepCopy()
+			again.Run.Status = *first.DeepCopy()
+			again.Now = again.Now.Add(time.Minute)
+			if c.want.Create {
+				again.Job, again.Dataset = makeJob(), nil
+			}
+			if diff := cmp.Diff(first, reportOn(again)); diff != "" {
+				t.Errorf("status changes without a new fact (-first +second):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReportFitsTheSchema(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("ä", 2*maxMessage)
+	o := see(time.Minute, makeRun(onceBound), makeJob(), long)
+	status := reportOn(o)
+	if got := len([]rune(status.Message)); got != maxMessage {
+		t.Errorf("message has %d characters, want it cut to %d", got, maxMessage)
+	}
+	if !strings.HasSuffix(status.Message, "...") {
+		t.Errorf("message does not show that it was cut: %q", status.Message[len(status.Message)-9:])
+	}
+}
+
+func TestReportOfASuccess(t *testing.T) {
+	t.Parallel()
+	run := makeRun(inState(v1alpha1.RunPublishing), onceBound)
+	got := reportOn(see(time.Hour, run, makeJob(jobCondition(batchv1.JobComplete)), makePod(staged, trained, published)))
+	message := "trained, and the artifacts are in the store; `kubectl lethe artifacts r DIR` downloads them"
+	condition := func(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+		return metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message,
+			ObservedGeneration: 1, LastTransitionTime: at(time.Hour),
+		}
+	}
+	want := v1alpha1.TrainingRunStatus{
+		ObservedGeneration: 1,
+		State:              v1alpha1.RunSucceeded,
+		Reason:             v1alpha1.ReasonPublished,
+		Message:            message,
+		StartTime:          ptr.To(at(time.Minute)),
+		CompletionTime:     ptr.To(at(10 * time.Minute)),
+		Dataset:            &v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest},
+		Usage:              &v1alpha1.Usage{GPUSeconds: 2 * 600},
+		Artifacts: &v1alpha1.ArtifactsStatus{
+			Location:       v1alpha1.ObjectLocation{Bucket: "artifacts", Prefix: "team-a/" + runUID + "/"},
+			ManifestDigest: digest, Objects: 3, Bytes: 4096,
+		},
+		Conditions: []metav1.Condition{
+			condition(v1alpha1.ConditionDatasetBound, metav1.ConditionTrue, v1alpha1.ReasonBound, "the run is bound to its dataset"),
+			condition(v1alpha1.ConditionRunning, metav1.ConditionFalse, v1alpha1.ReasonTrained, "the trainer ended with exit code 0"),
+			condition(v1alpha1.ConditionArtifactsPublished, metav1.ConditionTrue, v1alpha1.ReasonPublished, message),
+			condition(v1alpha1.ConditionComplete, metav1.ConditionTrue, v1alpha1.ReasonPublished, message),
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+func TestReportOfAFailure(t *testing.T) {
+	t.Parallel()
+	run := makeRun(inState(v1alpha1.RunRunning), onceBound)
+	status := reportOn(see(time.Hour, run, makeJob(jobCondition(batchv1.JobFailed)),
+		makePod(staged, ends(staging.ContainerTrainer, 3, "Error", ""))))
+	want := &v1alpha1.RunFailure{
+		Reason:   v1alpha1.ReasonNonZeroExit,
+		Message:  "the trainer ended with exit code 3; `kubectl lethe logs r` shows its output",
+		ExitCode: ptr.To[int32](3),
+	}
+	if diff := cmp.Diff(want, status.Failure); diff != "" {
+		t.Errorf("failure (-want +got):\n%s", diff)
+	}
+	if status.Artifacts != nil {
+		t.Errorf("a failed run has artifacts: %+v", status.Artifacts)
+	}
+	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFailed) {
+		t.Error("condition Failed is not True")
+	}
+	if diff := cmp.Diff(ptr.To(at(10*time.Minute)), status.CompletionTime); diff != "" {
+		t.Errorf("completionTime is not that of the Job (-want +got):\n%s", diff)
+	}
+}
+
+// kubectl wait and the portal look at the conditions, so each state must show the
+// right ones.
+func TestConditionsOfEachState(t *testing.T) {
+	t.Parallel()
+	type shown map[string]string
+	cases := map[string]struct {
+		verdict verdict
+		bound   bool
+		want    shown
+	}{
+		"waiting": {verdict{State: v1alpha1.RunPending, Reason: "Why"}, false, shown{
+			"DatasetBound": "False Why", "Running": "False Why", "ArtifactsPublished": "False Why",
+		}},
+		"starting": {verdict{State: v1alpha1.RunStarting, Reason: "Why"}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Why", "ArtifactsPublished": "False Why",
+		}},
+		"training": {verdict{State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonTraining}, true, shown{
+			"DatasetBound": "True Bound", "Running": "True Training", "ArtifactsPublished": "False Training",
+		}},
+		"ending": {verdict{State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonEnding}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Ending", "ArtifactsPublished": "False Ending",
+		}},
+		"publishing": {verdict{State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Trained", "ArtifactsPublished": "False Uploading",
+		}},
+		"succeeded": {verdict{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Trained", "ArtifactsPublished": "True Published", "Complete": "True Published",
+		}},
+		"failed before it had a Job": {verdict{State: v1alpha1.RunFailed, Reason: "Why"}, false, shown{
+			"DatasetBound": "False Why", "Running": "False Why", "ArtifactsPublished": "False Why", "Failed": "True Why",
+		}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := shown{}
+			for _, condition := range conditions(c.verdict, c.bound) {
+				got[condition.Type] = fmt.Sprintf("%s %s", condition.Status, condition.Reason)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	span := func(from, to time.Duration) func(*corev1.Pod) {
+		return withContainer(staging.ContainerTrainer, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			StartedAt: at(from), FinishedAt: at(to),
+		}})
+	}
+	charged := func(seconds int64) func(*v1alpha1.TrainingRun) {
+		return func(r *v1alpha1.TrainingRun) { r.Status.Usage = &v1alpha1.Usage{GPUSeconds: seconds} }
+	}
+	cpuOnly := func(r *v1alpha1.TrainingRun) { r.Spec.Nodes.GPUsPerNode = ptr.To[int32](0) }
+	cases := map[string]struct {
+		observed observed
+		state    v1alpha1.RunState
+		want     *v1alpha1.Usage
+	}{
+		"nothing is said before a trainer has ended": {
+			see(0, makeRun(), makePod(runs(staging.ContainerTrainer))), v1alpha1.RunRunning, nil,
+		},
+		"part of a second is rounded up": {
+			see(0, makeRun(), makePod(span(0, 1500*time.Millisecond))), v1alpha1.RunFailed, &v1alpha1.Usage{GPUSeconds: 4},
+		},
+		"all Pods of the run count": {
+			see(0, makeRun(), makePod(span(0, time.Minute)), makePod(named("r-2", 0), span(0, time.Second))), v1alpha1.RunRunning,
+			&v1alpha1.Usage{GPUSeconds: 122},
+		},
+		"a Pod that was cut off from the Job counts": {
+			seeStray(makeRun(), makePod(span(0, time.Minute))), v1alpha1.RunRunning, &v1alpha1.Usage{GPUSeconds: 120},
+		},
+		"what was charged stays charged when the Pods are gone": {
+			see(0, makeRun(charged(77))), v1alpha1.RunFailed, &v1alpha1.Usage{GPUSeconds: 77},
+		},
+		"a run that ended without a trainer used nothing": {
+			see(0, makeRun()), v1alpha1.RunFailed, &v1alpha1.Usage{},
+		},
+		"a run without GPUs used none": {
+			see(0, makeRun(cpuOnly), makePod(span(0, time.Hour))), v1alpha1.RunSucceeded, &v1alpha1.Usage{},
+		},
+		"a clock that went back gives no credit": {
+			see(0, makeRun(), makePod(span(time.Hour, 0))), v1alpha1.RunFailed, &v1alpha1.Usage{},
+		},
+		"a trainer that never started costs nothing": {
+			see(0, makeRun(), makePod(withContainer(staging.ContainerTrainer, corev1.ContainerState{
+				Terminated: &corev1.ContainerStateTerminated{ExitCode: 128, FinishedAt: at(time.Hour)},
+			}))), v1alpha1.RunFailed, &v1alpha1.Usage{},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, usage(c.observed, c.state)); diff != "" {
+				t.Errorf("usage (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStartTimeIsTheFirstTrainers(t *testing.T) {
+	t.Parallel()
+	run := makeRun(func(r *v1alpha1.TrainingRun) { r.Status.StartTime = ptr.To(at(30 * time.Second)) })
+	got := startTime(see(0, run, makePod(runs(staging.ContainerTrainer))))
+	if diff := cmp.Diff(ptr.To(at(30*time.Second)), got); diff != "" {
+		t.Errorf("startTime moved (-want +got):\n%s", diff)
+	}
+}
+
+func TestArtifactsWithoutAReportAreNotInvented(t *testing.T) {
+	t.Parallel()
+	for name, message := range map[string]string{
+		"no message":        "",
+		"a log":             "bye",
+		"nothing published": reported(staging.Report{Step: staging.StepStageOut}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := see(0, makeRun(onceBound), makeJob(jobCondition(batchv1.JobComplete)),
+				makePod(staged, trained, ends(staging.ContainerStageOut, 0, "Completed", message)))
+			status := reportOn(o)
+			if status.Artifacts != nil || status.State != v1alpha1.RunSucceeded {
+				t.Errorf("state %s, artifacts %+v; want Succeeded without artifacts", status.State, status.Artifacts)
+			}
+		})
+	}
+}
+
+func TestReportOfAnError(t *testing.T) {
+	t.Parallel()
+	jobs := schema.GroupResource{Group: "batch", Resource: "jobs"}
+	old := makeRun(inState(v1alpha1.RunPending))
+	cases := map[string]struct {
+		err        error
+		wantReason string
+		wantPart   string
+	}{
+		"a quota that refuses the Job is told": {
+			&createError{apierrors.NewForbidden(jobs, "r", errors.New("exceeded quota: jobs"))},
+			v1alpha1.ReasonPodRejected, "exceeded quota: jobs",
+		},
+		"a value that the API server refuses is told": {
+			&createError{apierrors.NewInvalid(schema.GroupKind{Group: "batch", Kind: "Job"}, "r", nil)},
+			v1alpha1.ReasonPodRejected, "invalid",
+		},
+		"an API server that is away leaves the status alone": {
+			&createError{apierrors.NewInternalError(errors.New("etcd"))}, "", "",
+		},
+		"a refused finalizer is no news about the run": {
+			apierrors.NewForbidden(v1alpha1.Resource("trainingruns"), "r", errors.New("no")), "", "",
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := see(0, old, makeDataset())
+			status := report(o, decide(o, testOptions), c.err, testOptions)
+			if status.Reason != c.wantReason || !strings.Contains(status.Message, c.wantPart) {
+				t.Errorf("reason %q, message %q; want %q, ...%q...", status.Reason, status.Message, c.wantReason, c.wantPart)
+			}
+			if status.Dataset != nil {
+				t.Error("the run says that it is bound, but it has no Job")
+			}
+			if status.ObservedGeneration != 0 {
+				t.Error("observedGeneration moved in spite of the error")
+			}
+		})
+	}
+}
+
+func TestNormalReasonsAreDeclared(t *testing.T) {
+	t.Parallel()
+	declared := slices.Collect(maps.Values(reasonsOfRuns(t)))
+	for reason := range normalReasons {
+		if !slices.Contains(declared, reason) {
+			t.Errorf("%q is not a reason of a run", reason)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package trainingrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/internal/index"
+)
+
+// world is an API server in memory, with a reconciler that talks to it through a
+// client that counts its calls and can fail one of them. The test itself talks
+// to the server directly and plays the scheduler, the kubelet and the others.
+type world struct {
+	t          *testing.T
+	server     client.WithWatch
+	reconciler *Reconciler
+	calls      *callLog
+	events     *eventLog
+	registry   *prometheus.Registry
+}
+
+// callLog records the calls of the reconciler.
+type callLog struct {
+	mu     sync.Mutex
+	total  int
+	writes []string
+	// failAt is the number of the call that fails; 0: none does.
+	failAt int
+	// err is what it fails with.
+	err error
+}
+
+func (l *callLog) next(write string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total++
+	if l.total == l.failAt {
+		return l.err
+	}
+	if write != "" {
+		l.writes = append(l.writes, write)
+	}
+	return nil
+}
+
+// eventLog is a Recorder that remembers.
+type eventLog struct {
+	mu    sync.Mutex
+	notes []string
+}
+
+func (l *eventLog) Eventf(_, _ runtime.Object, kind, reason, action, note string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = fmt.Sprintf(note, args...)
+	l.notes = append(l.notes, kind+" "+reason+" "+action)
+}
+
+func newWorld(t *testing.T, objects ...client.Object) *world {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		t: t, calls: &callLog{err: apierrors.NewInternalError(errors.New("injected"))},
+		events: &eventLog{}, registry: prometheus.NewRegistry(),
+	}
+	w.server = fake.NewClientBuilder().WithScheme(scheme).
+		WithStatusSubresource(&v1alpha1.TrainingRun{}, &batchv1.Job{}, &corev1.Pod{}).
+		WithIndex(&v1alpha1.TrainingRun{}, index.RunsByDataset, index.DatasetOfRun).
+		WithIndex(&corev1.Event{}, "involvedObject.uid", eventField(func(e *corev1.Event) string { return string(e.InvolvedObject.UID) })).
+		WithIndex(&corev1.Event{}, "reason", eventField(func(e *corev1.Event) string { return e.Reason })).
+		WithObjects(objects...).Build()
+	counted := interceptor.NewClient(w.server, w.calls.funcs())
+	metrics, err := NewMetrics(w.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.reconciler, err = New(Dependencies{
+		Client: counted, Live: counted, Recorder: w.events, Metrics: metrics,
+		Clock: clocktesting.NewFakePassiveClock(noon),
+	}, testOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func eventField(read func(*corev1.Event) string) client.IndexerFunc {
+	return func(o client.Object) []string {
+		event, ok := o.(*corev1.Event)
+		if !ok {
+			return nil
+		}
+		return []string{read(event)}
+	}
+}
+
+// funcs counts every call; a created Job gets the UID and time that the API
+// server would give it.
+func (l *callLog) funcs() interceptor.Funcs {
+	return interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			if err := l.next(""); err != nil {
+				return err
+			}
+			return c.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			if err := l.next(""); err != nil {
+				return err
+			}
+			return c.List(ctx, list, opts...)
+		},
+		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
+			if err := l.next(fmt.Sprintf("create %T", o)); err != nil {
+				return err
+			}
+			if job, ok := o.(*batchv1.Job); ok {
+				job.UID, job.CreationTimestamp = jobUID, at(0)
+			}
+			return c.Create(ctx, o, opts...)
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+			if err := l.next(fmt.Sprintf("delete %T", o)); err != nil {
+				return err
+			}
+			return c.Delete(ctx, o, opts...)
+		},
+		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			if err := l.next(fmt.Sprintf("patch %T", o)); err != nil {
+				return err
+			}
+			return c.Patch(ctx, o, p, opts...)
+		},
+		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
+			if err := l.next(fmt.Sprintf("patch %T %s", o, sub)); err != nil {
+				return err
+			}
+			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+		},
+	}
+}
+
+// reconcile does one pass over run "r".
+func (w *world) reconcile() (ctrl.Result, error) {
+	return w.reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: "team-a", Name: "r"}})
+}
+
+// settle reconciles until nothing is left to do: no error, and no write.
+func (w *world) settle() {
+	w.t.Helper()
+	for range 10 {
+		before := len(w.calls.writes)
+		_, err := w.reconcile()
+		if err == nil && len(w.calls.writes) == before {
+			return
+		}
+	}
+	w.t.Fatalf("the run does not settle; writes: %v", w.calls.writes)
+}
+
+// run reads the run; nil when it is gone.
+func (w *world) run() *v1alpha1.TrainingRun {
+	w.t.Helper()
+	run := &v1alpha1.TrainingRun{}
+	err := w.server.Get(w.t.Context(), client.ObjectKey{Namespace: "team-a", Name: "r"}, run)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	w.must(err)
+	return run
+}
+
+// place writes an object as somebody else would, over what is there.
+func (w *world) place(o client.Object) {
+	w.t.Helper()
+	err := w.server.Create(w.t.Context(), o.DeepCopyObject().(client.Object))
+	if apierrors.IsAlreadyExists(err) {
+		w.must(w.server.Delete(w.t.Context(), o))
+		err = w.server.Create(w.t.Context(), o.DeepCopyObject().(client.Object))
+	}
+	w.must(err)
+}
+
+func (w *world) remove(o client.Object) {
+	w.t.Helper()
+	w.must(client.IgnoreNotFound(w.server.Delete(w.t.Context(), o)))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// podIs places the Pod of the run's Job.
+func (w *world) podIs(mods ...func(*corev1.Pod)) {
+	w.t.Helper()
+	pod := makePod(mods...)
+	w.place(&pod)
+}
+
+// jobIs writes the status of the run's Job.
+func (w *world) jobIs(mods ...func(*batchv1.Job)) {
+	w.t.Helper()
+	w.must(w.server.Status().Update(w.t.Context(), w.withVersion(makeJob(mods...))))
+}
+
+func (w *world) withVersion(job *batchv1.Job) *batchv1.Job {
+	w.t.Helper()
+	var now batchv1.Job
+	w.must(w.server.Get(w.t.Context(), client.ObjectKeyFromObject(job), &now))
+	job.ResourceVersion = now.ResourceVersion
+	return job
+}
