@@ -69,8 +69,6 @@ func newParts(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.WithT
 	return p, p.reconcilers(cfg, mgr, store, clk)
 }
 
-// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
-// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
 func newBroker(cfg config, mgr ctrl.Manager, sts broker.Assumer, ca broker.CA, clk clock.WithTicker, store broker.Store) (*broker.Server, error) {
 	kube, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {

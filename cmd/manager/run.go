@@ -87,6 +87,7 @@ func run(ctx context.Context, cfg config) error {
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=lethe-system,resources=leases,verbs=get;create;update
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
 func newManager(cfg config) (ctrl.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {

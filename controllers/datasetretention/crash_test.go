@@ -20,6 +20,7 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
 )
 
 // life is one dataset's whole life, beside a neighbour that must not notice.
@@ -39,14 +40,14 @@ const neighbourPrefix = testNamespace + "/neighbour-uid/"
 func newLife(t *testing.T, f *faults) *life {
 	t.Helper()
 	l := &life{
-		t: t, faults: f, api: newFakeAPI(t), warehouse: newWarehouse(f),
+		t: t, faults: f, api: newFakeAPI(t), warehouse: newWarehouse(f, objectstoretest.Versioned),
 		clock: testingclock.NewFakePassiveClock(created()),
 		key:   client.ObjectKey{Namespace: testNamespace, Name: testName},
 	}
 	neighbour := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Name, d.UID = "neighbour", "neighbour-uid" })
 	l.must(l.api.Create(t.Context(), neighbour))
-	l.warehouse.put(neighbourPrefix+"data/a", []byte("theirs"))
-	l.warehouse.begin(neighbourPrefix + "data/b")
+	l.warehouse.put(l.t, neighbourPrefix+"data/a", []byte("theirs"))
+	l.warehouse.inner.BeginUpload(testBucket, neighbourPrefix+"data/b")
 	l.restart()
 	return l
 }
@@ -105,7 +106,7 @@ func (l *life) dataset() (*v1alpha1.DatasetRetention, bool) {
 func (l *life) checkInvariants() {
 	l.t.Helper()
 	d, there := l.dataset()
-	left := l.warehouse.left(testPrefix)
+	left := l.warehouse.left(l.t, testPrefix)
 	adopted := controllerutil.ContainsFinalizer(d, v1alpha1.FinalizerErase)
 	if left > 0 && (!there || !adopted) {
 		l.t.Fatalf("%d objects are left, and nothing keeps their record (object there: %v)", left, there)
@@ -113,10 +114,10 @@ func (l *life) checkInvariants() {
 	if there && d.Status.Location != nil && !adopted && d.DeletionTimestamp == nil {
 		l.t.Fatal("the dataset has a place and no finalizer")
 	}
-	if theirs := l.warehouse.left(neighbourPrefix); theirs != 2 {
+	if theirs := l.warehouse.left(l.t, neighbourPrefix); theirs != 2 {
 		l.t.Fatalf("of the neighbour's two objects %d are left", theirs)
 	}
-	if receipts := len(l.warehouse.receipts()); receipts > 1 || (receipts == 1 && left > 0) {
+	if receipts := len(l.warehouse.receipts(l.t)); receipts > 1 || (receipts == 1 && left > 0) {
 		l.t.Fatalf("%d receipts while %d objects are left", receipts, left)
 	}
 }
@@ -126,10 +127,13 @@ func (l *life) upload() {
 	l.t.Helper()
 	files := map[string]int64{"a": 5, "b/c": 7}
 	for path, size := range files {
-		l.warehouse.put(testPrefix+"data/"+path, bytes.Repeat([]byte("x"), int(size)))
+		l.warehouse.put(l.t, testPrefix+"data/"+path, bytes.Repeat([]byte("x"), int(size)))
 	}
-	l.warehouse.begin(testPrefix + "data/half")
-	l.warehouse.put(objectkey.Manifest(testPrefix), manifestOf(l.t, files))
+	l.warehouse.put(l.t, testPrefix+"data/a", []byte("again"))
+	l.warehouse.put(l.t, testPrefix+"data/mistake", []byte("?"))
+	l.warehouse.inner.Delete(testBucket, testPrefix+"data/mistake")
+	l.warehouse.inner.BeginUpload(testBucket, testPrefix+"data/half")
+	l.warehouse.put(l.t, objectkey.Manifest(testPrefix), manifestOf(l.t, files))
 	d, _ := l.dataset()
 	d.Spec.Sealed = true
 	l.must(l.api.Update(l.t.Context(), d))
@@ -192,8 +196,8 @@ func (l *life) isDeleted() {
 	l.must(l.api.Delete(l.t.Context(), d))
 	l.settle()
 	l.wantState(v1alpha1.DatasetErasing)
-	if left := l.warehouse.left(testPrefix); left != 4 {
-		l.t.Fatalf("of 4 objects in use %d are left", left)
+	if left := l.warehouse.left(l.t, testPrefix); left != 7 {
+		l.t.Fatalf("of 7 versions in use %d are left", left)
 	}
 	l.endRun(r)
 	l.settle()
@@ -205,16 +209,16 @@ func (l *life) checkEnd() {
 	if _, there := l.dataset(); there {
 		l.t.Fatal("the dataset is still there")
 	}
-	if left := l.warehouse.left(testPrefix); left != 0 {
+	if left := l.warehouse.left(l.t, testPrefix); left != 0 {
 		l.t.Fatalf("%d objects are left", left)
 	}
 	var got objectkey.EraseReceipt
-	l.must(json.Unmarshal(l.warehouse.receipts()[objectkey.Receipt(testNamespace, string(testUID))], &got))
+	l.must(json.Unmarshal(l.warehouse.receipts(l.t)[objectkey.Receipt(testNamespace, string(testUID))], &got))
 	manifest := manifestOf(l.t, map[string]int64{"a": 5, "b/c": 7})
 	want := objectkey.EraseReceipt{
 		Kind: objectkey.ReceiptKind, Namespace: testNamespace, Name: testName, UID: string(testUID),
 		Bucket: testBucket, Prefix: testPrefix, ManifestDigest: objectkey.Digest(manifest),
-		Objects: 2, ObjectBytes: 12, Versions: 3, VersionBytes: 12 + int64(len(manifest)), Uploads: 1,
+		Objects: 2, ObjectBytes: 12, Versions: 6, VersionBytes: 18 + int64(len(manifest)), Uploads: 1,
 		StartTime: l.clock.Now(), EndTime: l.clock.Now(),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
 )
 
 func TestDatasetsAtRestAreNotWritten(t *testing.T) {
@@ -153,7 +154,7 @@ func TestStaleCacheNeverTakesData(t *testing.T) {
 			t.Parallel()
 			l := newLife(t, &faults{})
 			l.must(l.api.Create(t.Context(), newDataset(usable)))
-			l.warehouse.put(testPrefix+"data/a", []byte("x"))
+			l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
 			l.settle()
 			l.startRun("run-1")
 			end(l)
@@ -164,7 +165,7 @@ func TestStaleCacheNeverTakesData(t *testing.T) {
 			if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
 				t.Fatalf("reconcile: %v", err)
 			}
-			if d, there := l.dataset(); !there || len(d.Status.ActiveRuns) != 1 || l.warehouse.left(testPrefix) != 1 {
+			if d, there := l.dataset(); !there || len(d.Status.ActiveRuns) != 1 || l.warehouse.left(t, testPrefix) != 1 {
 				t.Errorf("the run was overlooked: %+v", d.Status)
 			}
 		})
@@ -177,7 +178,7 @@ func TestEraseWaitsForLocalCopies(t *testing.T) {
 	l := newLife(t, &faults{})
 	d := newDataset(usable)
 	l.must(l.api.Create(t.Context(), d))
-	l.warehouse.put(testPrefix+"data/a", []byte("x"))
+	l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "j", Labels: label}}
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "p", Labels: label}}
 	other := pod.DeepCopy()
@@ -200,7 +201,7 @@ func TestEraseWaitsForLocalCopies(t *testing.T) {
 	pod.Status.Phase = corev1.PodFailed
 	l.must(l.api.Status().Update(t.Context(), pod))
 	l.settle()
-	if _, there := l.dataset(); there || l.warehouse.left(testPrefix) > 0 {
+	if _, there := l.dataset(); there || l.warehouse.left(t, testPrefix) > 0 {
 		t.Error("a pod that has ended holds the erase up")
 	}
 }
@@ -228,8 +229,8 @@ func TestNeverPlacedDatasetIsLetGoWithoutTheStore(t *testing.T) {
 	l.must(l.api.Create(t.Context(), d))
 	l.must(l.api.Delete(t.Context(), d))
 	l.settle()
-	if _, there := l.dataset(); there || len(l.warehouse.receipts()) > 0 {
-		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts()))
+	if _, there := l.dataset(); there || len(l.warehouse.receipts(t)) > 0 {
+		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts(t)))
 	}
 }
 
@@ -265,7 +266,7 @@ func TestEventsOfALife(t *testing.T) {
 	if diff := cmp.Diff([]string{"Normal Verified", "Normal Expired", "Normal Erased"}, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
-	want := map[string]float64{"datasets": 1, "versions": 3}
+	want := map[string]float64{"datasets": 1, "versions": 6}
 	counts := map[string]float64{
 		"datasets": valueOf(t, l.keeper.metrics.datasets), "versions": valueOf(t, l.keeper.metrics.versions),
 	}
@@ -312,7 +313,7 @@ func TestTransitions(t *testing.T) {
 func TestNewWantsEverything(t *testing.T) {
 	t.Parallel()
 	whole := func() Options {
-		w := newWarehouse(&faults{})
+		w := newWarehouse(&faults{}, objectstoretest.Versioned)
 		return Options{
 			DatasetsBucket: testBucket, Store: w, Eraser: &erasure.Engine{}, Clock: testingclock.NewFakePassiveClock(created()),
 			Events: events.NewFakeRecorder(1), Metrics: prometheus.NewRegistry(),

@@ -25,6 +25,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }
@@ -41,7 +42,7 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	cluster := apitest.Start(t)
-	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{})}
+	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{}, objectstoretest.Versioned)}
 	mgr, err := ctrl.NewManager(cluster.Config, ctrl.Options{
 		Scheme:     cluster.Scheme,
 		Logger:     logr.Discard(),
@@ -113,10 +114,10 @@ func (s *stage) waitErased(d *v1alpha1.DatasetRetention) {
 		err := s.api.Get(ctx, client.ObjectKeyFromObject(d), &last)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	}, func() { s.t.Fatalf("the dataset never went: %s: %s", last.Status.Reason, last.Status.Message) })
-	if left := s.store.left(d.Status.Location.Prefix); left > 0 {
+	if left := s.store.left(s.t, d.Status.Location.Prefix); left > 0 {
 		s.t.Errorf("the dataset is gone, and %d objects are left", left)
 	}
-	if _, there := s.store.receipts()[objectkey.Receipt(s.namespace, string(d.UID))]; !there {
+	if _, there := s.store.receipts(s.t)[objectkey.Receipt(s.namespace, string(d.UID))]; !there {
 		s.t.Error("the dataset is gone without a receipt")
 	}
 }
@@ -134,8 +135,8 @@ func (s *stage) poll(ok wait.ConditionWithContextFunc, otherwise func()) {
 func (s *stage) upload(d *v1alpha1.DatasetRetention) *v1alpha1.DatasetRetention {
 	s.t.Helper()
 	prefix := d.Status.Location.Prefix
-	s.store.put(objectkey.Data(prefix, "a"), []byte("12345"))
-	s.store.put(objectkey.Manifest(prefix), manifestOf(s.t, map[string]int64{"a": 5}))
+	s.store.put(s.t, objectkey.Data(prefix, "a"), []byte("12345"))
+	s.store.put(s.t, objectkey.Manifest(prefix), manifestOf(s.t, map[string]int64{"a": 5}))
 	before := d.DeepCopy()
 	d.Spec.Sealed = true
 	s.must(s.api.Patch(s.t.Context(), d, client.MergeFrom(before)))
@@ -228,7 +229,7 @@ func TestStoryOfADatasetDeletedInUse(t *testing.T) {
 	s.waitUntil("it waits for the pod", func(d *v1alpha1.DatasetRetention) bool {
 		return len(d.Status.ActiveRuns) == 0 && d.Status.Reason == v1alpha1.ReasonRunsActive
 	})
-	if left := s.store.left(d.Status.Location.Prefix); left != 2 {
+	if left := s.store.left(s.t, d.Status.Location.Prefix); left != 2 {
 		t.Errorf("of 2 objects in use %d are left", left)
 	}
 	pod.Status.Phase = corev1.PodSucceeded
@@ -254,7 +255,7 @@ func TestStoryOfADatasetNeverFinished(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	d := s.create("24h")
-	s.store.put(objectkey.Data(d.Status.Location.Prefix, "a"), []byte("half"))
+	s.store.put(s.t, objectkey.Data(d.Status.Location.Prefix, "a"), []byte("half"))
 	before := d.DeepCopy()
 	d.Spec.Retention.MaxAge.Duration = time.Since(d.CreationTimestamp.Time).Truncate(time.Second) + 2*time.Second
 	s.must(s.api.Patch(t.Context(), d, client.MergeFrom(before)))

@@ -6,26 +6,20 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
-	"slices"
-	"strings"
-	"sync"
+	"testing"
 
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
 )
 
 const testReceipts = "receipts"
 
-// warehouse is an object store in memory for the real erase engine, whose every
-// single step goes through the same faults as the calls to the API server. Keys
-// start with their bucket.
+// warehouse is an object store in memory whose every single step goes through the
+// same faults as the calls to the API server.
 type warehouse struct {
+	inner  *objectstoretest.Store
 	faults *faults
-
-	mu      sync.Mutex
-	objects map[string][]byte // each has one version
-	uploads map[string]bool   // unfinished
 }
 
 var (
@@ -33,145 +27,133 @@ var (
 	_ erasure.Store = (*warehouse)(nil)
 )
 
-func newWarehouse(f *faults) *warehouse {
-	return &warehouse{faults: f, objects: map[string][]byte{}, uploads: map[string]bool{}}
+func newWarehouse(f *faults, datasets objectstoretest.Kind) *warehouse {
+	w := &warehouse{inner: objectstoretest.NewStore(), faults: f}
+	w.inner.AddBucket(testBucket, datasets)
+	w.inner.AddBucket(testReceipts, objectstoretest.Versioned)
+	return w
 }
 
 // put is done by users, and never fails.
-func (w *warehouse) put(key string, data []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.objects[testBucket+"/"+key] = data
+func (w *warehouse) put(t *testing.T, key string, data []byte) {
+	t.Helper()
+	err := w.inner.Put(t.Context(), testBucket, key, bytes.NewReader(data), int64(len(data)), objectstore.PutOptions{})
+	if err != nil {
+		t.Fatalf("put: %v", err)
+	}
 }
 
-// begin begins an upload that nobody finishes.
-func (w *warehouse) begin(key string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.uploads[testBucket+"/"+key] = true
+// left counts the versions, markers and unfinished uploads under a prefix.
+func (w *warehouse) left(t *testing.T, prefix string) int {
+	t.Helper()
+	n := 0
+	for _, err := range w.inner.ListVersions(t.Context(), testBucket, prefix) {
+		if err != nil {
+			t.Fatalf("list versions: %v", err)
+		}
+		n++
+	}
+	for _, err := range w.inner.ListUploads(t.Context(), testBucket, prefix) {
+		if err != nil {
+			t.Fatalf("list uploads: %v", err)
+		}
+		n++
+	}
+	return n
 }
 
-// left counts what lies under a prefix, unfinished uploads included.
-func (w *warehouse) left(prefix string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(under(w.objects, testBucket+"/"+prefix)) + len(under(w.uploads, testBucket+"/"+prefix))
-}
-
-// receipts are the receipts by key.
-func (w *warehouse) receipts() map[string][]byte {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// receipts are all versions of all receipts, by key.
+func (w *warehouse) receipts(t *testing.T) map[string][]byte {
+	t.Helper()
 	found := map[string][]byte{}
-	for _, key := range under(w.objects, testReceipts+"/") {
-		found[strings.TrimPrefix(key, testReceipts+"/")] = w.objects[key]
+	for v, err := range w.inner.ListVersions(t.Context(), testReceipts, "") {
+		if err != nil {
+			t.Fatalf("list receipts: %v", err)
+		}
+		if found[v.Key] != nil {
+			t.Fatalf("the receipt %s was written twice", v.Key)
+		}
+		body, err := w.inner.Get(t.Context(), testReceipts, v.Key, 0, -1)
+		if err != nil {
+			t.Fatalf("get receipt: %v", err)
+		}
+		if found[v.Key], err = io.ReadAll(body); err != nil {
+			t.Fatalf("read receipt: %v", err)
+		}
 	}
 	return found
 }
 
-func under[V any](things map[string]V, prefix string) []string {
-	var keys []string
-	for _, key := range slices.Sorted(maps.Keys(things)) {
-		if strings.HasPrefix(key, prefix) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
 // step is one call to the store.
-func (w *warehouse) step(effect func()) error {
+func (w *warehouse) step(effect func() error) error {
 	before, late := w.faults.next()
 	if before {
 		return fmt.Errorf("step: %w", objectstore.ErrUnavailable)
 	}
-	w.mu.Lock()
-	effect()
-	w.mu.Unlock()
+	if err := effect(); err != nil {
+		return err
+	}
 	if late {
 		return fmt.Errorf("step: %w", objectstore.ErrUnavailable)
 	}
 	return nil
 }
 
-func (w *warehouse) Get(_ context.Context, bucket, key string, _, _ int64) (io.ReadCloser, error) {
-	var data []byte
-	var there bool
-	if err := w.step(func() { data, there = w.objects[bucket+"/"+key] }); err != nil {
-		return nil, err
-	}
-	if !there {
-		return nil, objectstore.ErrNotFound
-	}
-	return io.NopCloser(bytes.NewReader(data)), nil
-}
-
-func (w *warehouse) Put(_ context.Context, bucket, key string, body io.Reader, _ int64, opts objectstore.PutOptions) error {
-	data, err := io.ReadAll(body)
-	if err != nil {
+func (w *warehouse) Get(ctx context.Context, bucket, key string, offset, length int64) (body io.ReadCloser, err error) {
+	err = w.step(func() error {
+		body, err = w.inner.Get(ctx, bucket, key, offset, length)
 		return err
-	}
-	var there bool
-	err = w.step(func() {
-		if _, there = w.objects[bucket+"/"+key]; !there || !opts.IfAbsent {
-			w.objects[bucket+"/"+key] = data
-		}
 	})
-	if err == nil && there && opts.IfAbsent {
-		return objectstore.ErrPrecondition
-	}
-	return err
+	return body, err
 }
 
-func (w *warehouse) List(_ context.Context, bucket, prefix string) iter.Seq2[objectstore.Object, error] {
-	return listing(w, bucket, prefix, w.objects, func(key string) objectstore.Object {
-		return objectstore.Object{Key: key, Size: int64(len(w.objects[bucket+"/"+key]))}
-	})
+func (w *warehouse) Put(ctx context.Context, bucket, key string, body io.Reader, size int64, opts objectstore.PutOptions) error {
+	return w.step(func() error { return w.inner.Put(ctx, bucket, key, body, size, opts) })
 }
 
-func (w *warehouse) ListVersions(_ context.Context, bucket, prefix string) iter.Seq2[objectstore.Version, error] {
-	return listing(w, bucket, prefix, w.objects, func(key string) objectstore.Version {
-		return objectstore.Version{Key: key, ID: "null", Size: int64(len(w.objects[bucket+"/"+key]))}
-	})
+func (w *warehouse) List(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Object, error] {
+	return listing(w, w.inner.List(ctx, bucket, prefix))
 }
 
-func (w *warehouse) ListUploads(_ context.Context, bucket, prefix string) iter.Seq2[objectstore.Upload, error] {
-	return listing(w, bucket, prefix, w.uploads, func(key string) objectstore.Upload {
-		return objectstore.Upload{Key: key, ID: "upload"}
-	})
+func (w *warehouse) ListVersions(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Version, error] {
+	return listing(w, w.inner.ListVersions(ctx, bucket, prefix))
 }
 
-// listing is one page of what one call found.
-func listing[V, T any](w *warehouse, bucket, prefix string, things map[string]V, item func(key string) T) iter.Seq2[T, error] {
+func (w *warehouse) ListUploads(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Upload, error] {
+	return listing(w, w.inner.ListUploads(ctx, bucket, prefix))
+}
+
+// listing breaks off before the first entry, or after the last.
+func listing[T any](w *warehouse, all iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		var found []T
-		err := w.step(func() {
-			for _, key := range under(things, bucket+"/"+prefix) {
-				found = append(found, item(strings.TrimPrefix(key, bucket+"/")))
+		err := w.step(func() error {
+			for one, err := range all {
+				if !yield(one, err) || err != nil {
+					return errEnough
+				}
 			}
+			return nil
 		})
-		for _, one := range found {
-			if err == nil && !yield(one, nil) {
-				return
-			}
-		}
-		if err != nil {
+		if err != nil && err != errEnough { //nolint:errorlint // it is never wrapped
 			var none T
 			yield(none, err)
 		}
 	}
 }
 
+var errEnough = fmt.Errorf("the listing was broken off by its reader")
+
 // RemoveVersions can break off after each version.
-func (w *warehouse) RemoveVersions(_ context.Context, bucket string, versions []objectstore.Version) error {
+func (w *warehouse) RemoveVersions(ctx context.Context, bucket string, versions []objectstore.Version) error {
 	for _, v := range versions {
-		if err := w.step(func() { delete(w.objects, bucket+"/"+v.Key) }); err != nil {
+		one := []objectstore.Version{v}
+		if err := w.step(func() error { return w.inner.RemoveVersions(ctx, bucket, one) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *warehouse) AbortUpload(_ context.Context, bucket string, upload objectstore.Upload) error {
-	return w.step(func() { delete(w.uploads, bucket+"/"+upload.Key) })
+func (w *warehouse) AbortUpload(ctx context.Context, bucket string, upload objectstore.Upload) error {
+	return w.step(func() error { return w.inner.AbortUpload(ctx, bucket, upload) })
 }

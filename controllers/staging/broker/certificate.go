@@ -50,13 +50,13 @@ func (ca CA) Bundle() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
 }
 
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,resourceNames=lethe-broker-ca,verbs=get
+
 // EnsureCA reads the CA from its Secret, or makes one when there is none. When
 // several replicas start at once, the first to write wins and the others take
 // its CA. The client reads live. A Secret that can not be used is an error that
 // says what to do; it is never replaced by itself, because callers trust it.
-//
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,resourceNames=lethe-broker-ca,verbs=get
 func EnsureCA(ctx context.Context, live client.Client, namespace string, now time.Time, random io.Reader) (CA, error) {
 	key := client.ObjectKey{Namespace: namespace, Name: CASecret}
 	var secret corev1.Secret

@@ -13,10 +13,10 @@ import (
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
-// upload answers staging.PathUpload.
-//
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
+// upload answers staging.PathUpload.
 func (s *Server) upload(ctx context.Context, r *http.Request) (any, error) {
 	var ask staging.DatasetRequest
 	var dataset v1alpha1.DatasetRetention

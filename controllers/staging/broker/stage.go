@@ -23,11 +23,11 @@ const (
 	detailErasing  = "the dataset is being erased or was replaced; start the run on another one"
 )
 
-// stage answers staging.PathStage.
-//
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get
 // +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns;datasetretentions,verbs=get
+
+// stage answers staging.PathStage.
 func (s *Server) stage(ctx context.Context, r *http.Request) (any, error) {
 	caller, err := s.pod(ctx, r)
 	if err != nil {

@@ -45,10 +45,10 @@ type Publisher struct {
 // NeedLeaderElection makes one replica write.
 func (p *Publisher) NeedLeaderElection() bool { return true }
 
-// Start publishes once; what it writes changes only with a new process.
-//
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,verbs=create
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,resourceNames=lethe-broker,verbs=get;update
+
+// Start publishes once; what it writes changes only with a new process.
 func (p *Publisher) Start(ctx context.Context) error {
 	if err := p.publishTrustBundle(ctx); err != nil {
 		return err
