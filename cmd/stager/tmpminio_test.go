@@ -136,8 +136,27 @@ func TestTmpMinIO(t *testing.T) {
 		c.Env = []string{"LETHE_BROKER_URL=" + broker.URL, "LETHE_TOKEN_FILE=" + dir + "/token", "LETHE_BROKER_CA_FILE=" + dir + "/ca.crt", "LETHE_DATASET_DIR=" + dir + "/volume/dataset", "LETHE_ARTIFACTS_DIR=" + dir + "/volume/dataset", "LETHE_TERMINATION_LOG=" + dir + "/term"}
 		begin := time.Now()
 		c.Start()
+		hwm := ""
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			for {
+				b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
+				if err != nil || !strings.Contains(string(b), "VmHWM") {
+					return
+				}
+				for _, l := range strings.Split(string(b), "\n") {
+					if strings.HasPrefix(l, "VmHWM") {
+						hwm = l
+					}
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}()
 		during()
 		c.Wait()
+		<-done
+		t.Log(hwm)
 		ru := c.ProcessState.SysUsage().(*syscall.Rusage)
 		rep, _ := os.ReadFile(dir + "/term")
 		t.Logf("%s exit %d in %v, rss %d MiB, cpu %v+%v\n%s\n%s", step, c.ProcessState.ExitCode(), time.Since(begin), ru.Maxrss>>10, time.Duration(ru.Utime.Nano()), time.Duration(ru.Stime.Nano()), rep, log.String())

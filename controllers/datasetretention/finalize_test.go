@@ -54,12 +54,12 @@ func TestFailedEraseIsReportedAndTriedAgain(t *testing.T) {
 	cases := map[string]struct {
 		eraser balky
 		want   string
-		// inventories is how often the data is counted over both tries.
+		// inventories is how often the data is counted over all five tries.
 		inventories int
 	}{
-		"the store is away at the count":        {balky{inventoryErr: objectstore.ErrUnavailable}, v1alpha1.ReasonStoreUnavailable, 2},
+		"the store is away at the count":        {balky{inventoryErr: objectstore.ErrUnavailable}, v1alpha1.ReasonStoreUnavailable, 5},
 		"the store is away at the erase":        {balky{eraseErr: objectstore.ErrUnavailable}, v1alpha1.ReasonStoreUnavailable, 1},
-		"a guard refuses the count":             {balky{inventoryErr: erasure.ErrRefused}, v1alpha1.ReasonEraseRefused, 2},
+		"a guard refuses the count":             {balky{inventoryErr: erasure.ErrRefused}, v1alpha1.ReasonEraseRefused, 5},
 		"a guard refuses the erase":             {balky{eraseErr: erasure.ErrRefused}, v1alpha1.ReasonEraseRefused, 1},
 		"somebody keeps writing":                {balky{eraseErr: erasure.ErrIncomplete}, v1alpha1.ReasonEraseIncomplete, 1},
 		"an erase that claims more than it did": {balky{idle: true}, v1alpha1.ReasonEraseIncomplete, 1},
@@ -87,6 +87,14 @@ func TestFailedEraseIsReportedAndTriedAgain(t *testing.T) {
 			}
 			if value := valueOf(t, l.keeper.metrics.blocked.WithLabelValues(c.want)); value != 1 {
 				t.Errorf("metric says %v are blocked", value)
+			}
+
+			writes := l.faults.writes
+			for range 3 {
+				_, err = l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
+			}
+			if err == nil || l.faults.writes != writes {
+				t.Errorf("three more failures (%v) made %d writes", err, l.faults.writes-writes)
 			}
 
 			c.eraser.inventoryErr, c.eraser.eraseErr, c.eraser.idle = nil, nil, false

@@ -144,16 +144,21 @@ func erasing() metav1.Condition {
 	}
 }
 
-// erasureBlocked says what holds the erase of a deleted dataset up.
+// erasureBlocked says what holds the erase of a deleted dataset up. A failure is
+// shown until a try got further, not only between the tries: else each of them
+// would write the status twice and send an event.
 func erasureBlocked(seen observed, p plan, actErr error) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionErasureBlocked, Status: metav1.ConditionTrue}
 	failed := seen.storeErr
 	if fault := (*storeFault)(nil); errors.As(actErr, &fault) {
 		failed = fault
 	}
+	before := apimeta.FindStatusCondition(seen.dataset.Status.Conditions, v1alpha1.ConditionErasureBlocked)
 	switch {
 	case len(p.vetoes) > 0:
 		c.Reason, c.Message = p.vetoes[0].reason, clip(p.vetoes[0].message)
+	case failed == nil && seen.inventory == nil && failedBefore(before):
+		c.Reason, c.Message = before.Reason, before.Message
 	case failed == nil:
 		c.Status, c.Reason = metav1.ConditionFalse, v1alpha1.ReasonProceeding
 		c.Message = "Nothing holds the erase up."
@@ -168,6 +173,11 @@ func erasureBlocked(seen observed, p plan, actErr error) metav1.Condition {
 		c.Message = "The data can not be erased at the moment: " + storeTrouble(failed) + " It is tried again."
 	}
 	return c
+}
+
+// failedBefore reports whether the last try of the erase failed, rather than waited.
+func failedBefore(blocked *metav1.Condition) bool {
+	return blocked != nil && blocked.Status == metav1.ConditionTrue && blocked.Reason != v1alpha1.ReasonRunsActive
 }
 
 // storeTrouble says in a sentence for users what is wrong with the store. The

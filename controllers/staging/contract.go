@@ -24,8 +24,14 @@ const (
 
 // Folders and files inside the pod.
 const (
-	// DatasetDir is where stage-in puts the dataset.
-	DatasetDir = "/lethe/dataset"
+	// VolumeDir is where stage-in mounts the dataset's volume: the parent of the
+	// dataset's folder, so that the folder can appear by one rename.
+	VolumeDir = "/lethe"
+	// DatasetFolder is the dataset's folder in its volume; all that the trainer
+	// mounts of it.
+	DatasetFolder = "dataset"
+	// DatasetDir is where the trainer finds the dataset.
+	DatasetDir = VolumeDir + "/" + DatasetFolder
 	// ArtifactsDir is where the trainer puts what is to be published.
 	ArtifactsDir = "/lethe/artifacts"
 	// CheckpointDir is the trainer's folder for checkpoints.

@@ -116,8 +116,14 @@ func Cause(err error) string {
 		return number.Error()
 	}
 	for _, known := range []error{
-		errStalled, errShort, brokerclient.ErrToken, context.DeadlineExceeded, io.ErrUnexpectedEOF,
 		objectstore.ErrUnavailable, objectstore.ErrDenied, objectstore.ErrNotFound,
+	} {
+		if errors.Is(err, known) {
+			return err.Error() // objectstore keeps keys out of its errors.
+		}
+	}
+	for _, known := range []error{
+		errStalled, errShort, errNoLife, brokerclient.ErrToken, context.DeadlineExceeded, io.ErrUnexpectedEOF,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()

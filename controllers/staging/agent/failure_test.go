@@ -62,15 +62,17 @@ func TestCauseNamesNoFile(t *testing.T) {
 		"a file's error":   {&fs.PathError{Op: "open", Path: "secret", Err: syscall.EACCES}, "permission denied"},
 		"a rename's error": {&os.LinkError{Op: "rename", Old: "secret", New: "secret", Err: syscall.EXDEV}, "invalid cross-device link"},
 		"a request's error": {
-			fmt.Errorf("get: %w: %w", objectstore.ErrUnavailable, &url.Error{Op: "Get", URL: "https://minio/secret", Err: refused}),
+			fmt.Errorf("ask the broker: %w", &url.Error{Op: "Get", URL: "https://minio/secret", Err: refused}),
 			"dial tcp: connect: connection refused",
 		},
 		"a certificate's error": {
 			&url.Error{URL: "https://minio/secret", Err: &tls.CertificateVerificationError{Err: errors.New("unknown authority")}},
 			"tls: failed to verify certificate: unknown authority",
 		},
-		"the store's absence": {fmt.Errorf("get secret: %w", objectstore.ErrUnavailable), "store is unavailable"},
-		"a timeout":           {fmt.Errorf("get secret: %w", context.DeadlineExceeded), "context deadline exceeded"},
+		"the store's absence": {
+			fmt.Errorf("get object: %w (SlowDown)", objectstore.ErrUnavailable), "get object: store is unavailable (SlowDown)",
+		},
+		"a timeout": {fmt.Errorf("get secret: %w", context.DeadlineExceeded), "context deadline exceeded"},
 		"the broker's words": {
 			fmt.Errorf("a: %w", problem(http.StatusConflict, "NotYet")), "the broker refused: said the broker. (NotYet)",
 		},

@@ -55,7 +55,7 @@ type fault struct {
 }
 
 // errRange is what the store says to a range behind an object's end.
-var errRange = errors.New("get: the store answered InvalidRange (HTTP 416)")
+var errRange = errors.New("get object: refused by the store (InvalidRange)")
 
 // memoryStore is a store in memory that asks for credentials at each call.
 type memoryStore struct {

@@ -46,7 +46,7 @@ func pod(run *v1alpha1.TrainingRun, options Options) corev1.PodSpec {
 		},
 		InitContainers: []corev1.Container{
 			stager(staging.ContainerStageIn, staging.StepStageIn, options,
-				corev1.VolumeMount{Name: volumeDataset, MountPath: staging.DatasetDir}),
+				corev1.VolumeMount{Name: volumeDataset, MountPath: staging.VolumeDir}),
 		},
 		Containers: []corev1.Container{
 			trainer(run),
@@ -75,7 +75,7 @@ func trainer(run *v1alpha1.TrainingRun) corev1.Container {
 		Resources:       trainerResources(asked.Resources, GPUs(run)),
 		SecurityContext: restricted(false),
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: volumeDataset, MountPath: staging.DatasetDir, ReadOnly: true},
+			{Name: volumeDataset, MountPath: staging.DatasetDir, SubPath: staging.DatasetFolder, ReadOnly: true},
 			{Name: volumeArtifacts, MountPath: staging.ArtifactsDir},
 			{Name: volumeScratch, MountPath: scratchDir},
 		},
