@@ -1,6 +1,8 @@
 package v1alpha1
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -60,7 +62,7 @@ type RetentionPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
 	// +kubebuilder:validation:MaxLength=21
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="at most 87600h, which is ten years"
-	AfterTraining metav1.Duration `json:"afterTraining,omitzero"`
+	AfterTraining *metav1.Duration `json:"afterTraining,omitempty"`
 	// maxAge is how long the data may stay in all, counted from the creation of
 	// this object; it also ends data that was never used and uploads that were
 	// never finished.
@@ -70,7 +72,29 @@ type RetentionPolicy struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
 	// +kubebuilder:validation:MaxLength=21
 	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="at most 87600h, which is ten years"
-	MaxAge metav1.Duration `json:"maxAge,omitzero"`
+	MaxAge *metav1.Duration `json:"maxAge,omitempty"`
+}
+
+// The defaults of a RetentionPolicy, which the API server fills in.
+const (
+	DefaultAfterTraining = 24 * time.Hour
+	DefaultMaxAge        = 720 * time.Hour
+)
+
+// Window is afterTraining, or its default where it is not set.
+func (p RetentionPolicy) Window() time.Duration {
+	if p.AfterTraining == nil {
+		return DefaultAfterTraining
+	}
+	return p.AfterTraining.Duration
+}
+
+// Limit is maxAge, or its default where it is not set.
+func (p RetentionPolicy) Limit() time.Duration {
+	if p.MaxAge == nil {
+		return DefaultMaxAge
+	}
+	return p.MaxAge.Duration
 }
 
 // DatasetState sums up a dataset in one word.
@@ -95,6 +119,8 @@ const (
 )
 
 // DatasetRetentionStatus is what the operator observed.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.location) || has(self.location)",message="the location of a dataset is set once"
 type DatasetRetentionStatus struct {
 	// observedGeneration is the generation of the spec that this status answers.
 	// +optional

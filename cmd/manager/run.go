@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -109,7 +108,7 @@ func newManager(cfg config) (ctrl.Manager, error) {
 		Metrics: metricsserver.Options{
 			BindAddress:    cfg.metricsAddress,
 			SecureServing:  true,
-			FilterProvider: filters.WithAuthenticationAndAuthorization,
+			FilterProvider: guardScrapes,
 		},
 		HealthProbeBindAddress:  cfg.healthAddress,
 		LeaderElection:          cfg.leaderElect,

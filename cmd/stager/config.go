@@ -96,7 +96,7 @@ func (c *config) declare(flags *flag.FlagSet, env func(string) string) (failed [
 		}
 		flags.IntVar(into, name, fallback, help+"; 0 for the default ("+variable+")")
 	}
-	text(&c.brokerURL, "broker-url", "LETHE_BROKER_URL", "", "address of the broker, https")
+	text(&c.brokerURL, "broker-url", staging.EnvBrokerURL, "", "address of the broker, https")
 	text(&c.tokenFile, "token-file", "LETHE_TOKEN_FILE", staging.TokenFile, "file with the token for the broker")
 	text(&c.brokerCAFile, "broker-ca-file", "LETHE_BROKER_CA_FILE", staging.BrokerCAFile,
 		"file with the certificates that the broker's is verified with, PEM")
@@ -107,7 +107,7 @@ func (c *config) declare(flags *flag.FlagSet, env func(string) string) (failed [
 		"file for the report to the operator")
 	duration(&c.patience, "patience", "LETHE_PATIENCE", 0,
 		"how long to wait for a store or broker that is away; 0 for 6h in stage-in, 24h in stage-out")
-	duration(&c.grace, "grace", "LETHE_GRACE", 25*time.Second,
+	duration(&c.grace, "grace", staging.EnvGrace, 25*time.Second,
 		"how long an upload may go on after SIGTERM; keep it below the pod's grace period")
 	number(&c.parallel.Small, "parallel-small", "LETHE_PARALLEL_SMALL", "files up to 16 MiB at once")
 	number(&c.parallel.Large, "parallel-large", "LETHE_PARALLEL_LARGE", "larger files at once")

@@ -71,12 +71,12 @@ func due(seen observed) bool { return !seen.now.Before(expiry(seen)) }
 // use the second does not run.
 func expiry(seen observed) time.Time {
 	keep := seen.dataset.Spec.Retention
-	limit := seen.dataset.CreationTimestamp.Add(keep.MaxAge.Duration)
+	limit := seen.dataset.CreationTimestamp.Add(keep.Limit())
 	last := lastUse(seen)
 	if last.IsZero() || len(seen.active()) > 0 {
 		return limit
 	}
-	if end := last.Add(keep.AfterTraining.Duration); end.Before(limit) {
+	if end := last.Add(keep.Window()); end.Before(limit) {
 		return end
 	}
 	return limit

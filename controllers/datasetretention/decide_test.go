@@ -193,7 +193,7 @@ func TestNeverTakesDataFromUsers(t *testing.T) {
 
 func checkTimes(t *testing.T, seen observed, p plan) {
 	t.Helper()
-	limit := seen.dataset.CreationTimestamp.Add(seen.dataset.Spec.Retention.MaxAge.Duration)
+	limit := seen.dataset.CreationTimestamp.Add(seen.dataset.Spec.Retention.Limit())
 	if got := expiry(seen); got.After(limit) {
 		t.Fatalf("expires at %v, after the maximal age %v:\n%+v", got, limit, seen)
 	}

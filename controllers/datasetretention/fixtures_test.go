@@ -39,8 +39,8 @@ func newDataset(mods ...datasetMod) *v1alpha1.DatasetRetention {
 			Finalizers:        []string{v1alpha1.FinalizerErase},
 		},
 		Spec: v1alpha1.DatasetRetentionSpec{Retention: v1alpha1.RetentionPolicy{
-			AfterTraining: metav1.Duration{Duration: testWindow},
-			MaxAge:        metav1.Duration{Duration: testMaxAge},
+			AfterTraining: &metav1.Duration{Duration: testWindow},
+			MaxAge:        &metav1.Duration{Duration: testMaxAge},
 		}},
 	}
 	for _, mod := range mods {

@@ -3,6 +3,7 @@ package erasure
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,13 @@ type ReceiptStore interface {
 
 // WriteReceipt stores the receipt, unless there is one for the object already: an
 // erase that was cut off between its receipt and its end is not a second erase.
-// It gives the digest of the receipt that is stored.
-func (e *Engine) WriteReceipt(ctx context.Context, r objectkey.EraseReceipt) (string, error) {
+// It gives the digest of the receipt that is stored. Errors wrap ErrRefused when the
+// receipt does not name an object or what is stored is no receipt of it; others are
+// the store's.
+func (e *Engine) WriteReceipt(ctx context.Context, r objectkey.EraseReceipt) (digest string, err error) {
+	if !uidPattern.MatchString(r.UID) || !namespacePattern.MatchString(r.Namespace) {
+		return "", fmt.Errorf("write receipt: %w: it does not name an object", ErrRefused)
+	}
 	data, digest, err := r.Encode()
 	if err != nil {
 		return "", err
@@ -38,20 +44,26 @@ func (e *Engine) WriteReceipt(ctx context.Context, r objectkey.EraseReceipt) (st
 	case err == nil:
 		return digest, nil
 	case errors.Is(err, objectstore.ErrPrecondition):
-		return e.storedDigest(ctx, key)
+		return e.storedDigest(ctx, r)
 	default:
 		return "", fmt.Errorf("write receipt: %w", err)
 	}
 }
 
-func (e *Engine) storedDigest(ctx context.Context, key string) (string, error) {
-	body, err := e.store.Get(ctx, e.receipts, key, 0, -1)
+// storedDigest gives the digest of the receipt that is there for the same object.
+func (e *Engine) storedDigest(ctx context.Context, r objectkey.EraseReceipt) (string, error) {
+	body, err := e.store.Get(ctx, e.receipts, objectkey.Receipt(r.Namespace, r.UID), 0, -1)
 	if err != nil {
 		return "", fmt.Errorf("read receipt: %w", err)
 	}
 	data, err := io.ReadAll(io.LimitReader(body, maxReceipt))
 	if err := errors.Join(err, body.Close()); err != nil {
 		return "", fmt.Errorf("read receipt: %w", err)
+	}
+	var stored objectkey.EraseReceipt
+	if err := json.Unmarshal(data, &stored); err != nil || stored.Kind != objectkey.ReceiptKind ||
+		stored.Namespace != r.Namespace || stored.UID != r.UID {
+		return "", fmt.Errorf("read receipt: %w: what lies in its place is no receipt of this object", ErrRefused)
 	}
 	return objectkey.Digest(data), nil
 }

@@ -1,23 +1,24 @@
 package erasure
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
 )
 
-// ErrRefused: a guard found the target not safe to erase. Trying again does not
-// help; a person has to look.
-var ErrRefused = errors.New("refused to erase")
-
-// uidPattern is what the API server gives as UIDs: RFC 4122, lower case.
-var uidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+var (
+	// uidPattern is what the API server gives as UIDs: RFC 4122, lower case.
+	uidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	// namespacePattern is what the API server takes as the name of a namespace: RFC 1123.
+	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
 
 // Target is the place of one object's data.
 type Target struct {
 	Bucket string
-	// Prefix is "<namespace>/<uid>/".
+	// Prefix is objectkey.OwnerPrefix: "<namespace>/<uid>/".
 	Prefix string
 	// UID of the object that owns the data.
 	UID string
@@ -26,7 +27,7 @@ type Target struct {
 // check refuses everything but the prefix of the one object. A prefix that is
 // empty, short, or of another object would erase what nobody asked for.
 func (t Target) check(receipts string) error {
-	namespace, rest, ok := strings.Cut(t.Prefix, "/")
+	namespace, _, _ := strings.Cut(t.Prefix, "/")
 	switch {
 	case t.Bucket == "":
 		return fmt.Errorf("%w: no bucket is named", ErrRefused)
@@ -34,8 +35,20 @@ func (t Target) check(receipts string) error {
 		return fmt.Errorf("%w: the bucket holds receipts", ErrRefused)
 	case !uidPattern.MatchString(t.UID):
 		return fmt.Errorf("%w: %q is not an object's UID", ErrRefused, t.UID)
-	case !ok || namespace == "" || rest != t.UID+"/":
+	case !namespacePattern.MatchString(namespace) || t.Prefix != objectkey.OwnerPrefix(namespace, t.UID):
 		return fmt.Errorf("%w: the prefix is not a namespace and the object's own UID", ErrRefused)
+	}
+	return nil
+}
+
+// listed looks at an entry of a listing, or at the error in its place. It guards
+// against a store that lists what it was not asked for.
+func (t Target) listed(key string, err error) error {
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(key, t.Prefix) {
+		return fmt.Errorf("%w: the store listed a key that is not under the prefix", ErrRefused)
 	}
 	return nil
 }

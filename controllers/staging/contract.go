@@ -13,8 +13,9 @@ const (
 	// when the trainer exits with 0.
 	EnvArtifactsDir = "LETHE_ARTIFACTS_DIR"
 	// EnvCheckpointDir is a folder for checkpoints. It lies in the artifacts
-	// folder, so the last ones are published too. Write to another name and
-	// rename, so that a checkpoint is there whole or not at all.
+	// folder, so the last ones are published too. It may be missing: make it.
+	// Write to another name and rename, so that a checkpoint is there whole or
+	// not at all.
 	EnvCheckpointDir = "LETHE_CHECKPOINT_DIR"
 	// EnvProgressFile is a file to append JSON lines to, one object a line:
 	// time (RFC 3339), epoch, epochs, step, totalSteps, percent (0 to 100) and
@@ -44,6 +45,14 @@ const (
 	TokenFile = TokenDir + "/token"
 	// BrokerCAFile holds the certificates that the broker's is verified with, PEM.
 	BrokerCAFile = TokenDir + "/ca.crt"
+)
+
+// The stager's environment.
+const (
+	// EnvBrokerURL tells a stager where the broker is.
+	EnvBrokerURL = "LETHE_BROKER_URL"
+	// EnvGrace is how long stage-out may go on with an upload after SIGTERM.
+	EnvGrace = "LETHE_GRACE"
 )
 
 // Names of the containers in a run's pod.

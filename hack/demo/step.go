@@ -29,7 +29,9 @@ type demo struct {
 	work  string
 	store *objectstore.Client
 	begun time.Time
-	count int
+	// colour is for terminals only.
+	colour bool
+	count  int
 	// data is where the dataset lies; known once it is uploaded.
 	data datasetFacts
 }
@@ -57,7 +59,7 @@ func (e *stepError) explain(w io.Writer) {
 `, namespace, runName)
 }
 
-func newDemo(env func(string) string, out io.Writer) (*demo, error) {
+func newDemo(env func(string) string, out *os.File) (*demo, error) {
 	for _, name := range []string{"KUBECONFIG", "LETHE_CACHE", "LETHE_S3_ENDPOINT", "LETHE_S3_CA"} {
 		if env(name) == "" {
 			return nil, fmt.Errorf("%s is not set; run this as `make demo`", name)
@@ -77,11 +79,18 @@ func newDemo(env func(string) string, out io.Writer) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
+	info, err := out.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("look at the output: %w", err)
+	}
 	work, err := os.MkdirTemp("", "lethe-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder to work in: %w", err)
 	}
-	return &demo{out: out, cache: env("LETHE_CACHE"), work: work, store: store, begun: time.Now()}, nil
+	return &demo{
+		out: out, cache: env("LETHE_CACHE"), work: work, store: store, begun: time.Now(),
+		colour: info.Mode()&os.ModeCharDevice != 0 && env("NO_COLOR") == "",
+	}, nil
 }
 
 func (d *demo) close() {
@@ -92,7 +101,7 @@ func (d *demo) close() {
 
 func (d *demo) do(ctx context.Context, s step) error {
 	d.count++
-	fmt.Fprintf(d.out, "\n\x1b[1m%2d  %s\x1b[0m\n", d.count, s.title)
+	fmt.Fprintf(d.out, "\n%s\n", d.style(bold, fmt.Sprintf("%2d  %s", d.count, s.title)))
 	limited, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	err := s.do(limited)
@@ -111,7 +120,7 @@ func (d *demo) do(ctx context.Context, s step) error {
 func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	shown := strings.ReplaceAll(strings.Join(append([]string{filepath.Base(name)}, args...), " "), d.work, "$WORK")
 	shown = strings.Replace(shown, "kubectl-lethe", "kubectl lethe", 1)
-	fmt.Fprintf(d.out, "    \x1b[2m$ %s\x1b[0m\n", shown)
+	fmt.Fprintf(d.out, "    %s\n", d.style(dim, "$ "+shown))
 	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the demo's own commands
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	if err := cmd.Run(); err != nil {
@@ -129,6 +138,19 @@ func (d *demo) quiet(ctx context.Context, name string, args ...string) (string, 
 		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
 	}
 	return strings.TrimSpace(out.String()), nil
+}
+
+// Styles of a terminal (ECMA-48, SGR).
+const (
+	bold = "\x1b[1m"
+	dim  = "\x1b[2m"
+)
+
+func (d *demo) style(style, text string) string {
+	if !d.colour {
+		return text
+	}
+	return style + text + "\x1b[0m"
 }
 
 func (d *demo) tool(name string) string { return filepath.Join(d.cache, "bin", name) }

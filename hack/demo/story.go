@@ -19,8 +19,9 @@ const (
 	namespace   = "lethe-demo"
 	datasetName = "digits"
 	runName     = "digits-1"
-	// window is the demo's retention window: short enough to wait for.
-	window = "15s"
+	// window is the demo's retention window: short enough to wait for, long enough
+	// to fetch the artifacts and to look at the store first.
+	window = "30s"
 	// minAccuracy is what the trained model must reach on held-out digits.
 	minAccuracy = "0.93"
 	samples     = "config/samples"

@@ -26,7 +26,7 @@ func TestTrainAndForget(t *testing.T) {
 		t.Fatalf("the store holds %d versions, want all %d files and the manifest", n, *ds.Status.Objects)
 	}
 
-	create(t, aRun(ns, "digits-1", "digits"))
+	create(t, aRun(ns, "digits-1", "digits", slowly("2")))
 	waitRun(t, ns, "digits-1", v1alpha1.RunRunning)
 	assertNoCredentials(t, ns)
 	run := waitRun(t, ns, "digits-1", v1alpha1.RunSucceeded)

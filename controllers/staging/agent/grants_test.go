@@ -29,9 +29,9 @@ func TestCredentialsAreRenewedWhileDataMoves(t *testing.T) {
 		},
 		"the old ones serve while the operator is away": {
 			arrange: func(w *world) {
-				start := time.Now()
+				start := bubble.Now()
 				w.broker.refuse = func(int) error {
-					if gone := time.Since(start); gone > 30*time.Minute && gone < 110*time.Minute {
+					if gone := bubble.Since(start); gone > 30*time.Minute && gone < 110*time.Minute {
 						return errors.New("no route to the broker")
 					}
 					return nil
@@ -41,9 +41,9 @@ func TestCredentialsAreRenewedWhileDataMoves(t *testing.T) {
 		},
 		"all wait when the operator is away for longer": {
 			arrange: func(w *world) {
-				start := time.Now()
+				start := bubble.Now()
 				w.broker.refuse = func(int) error {
-					if gone := time.Since(start); gone > 30*time.Minute && gone < 300*time.Minute {
+					if gone := bubble.Since(start); gone > 30*time.Minute && gone < 300*time.Minute {
 						return errors.New("no route to the broker")
 					}
 					return nil
@@ -53,8 +53,8 @@ func TestCredentialsAreRenewedWhileDataMoves(t *testing.T) {
 		},
 		"they end early in the store's eyes": {
 			arrange: func(w *world) {
-				start := time.Now()
-				w.store.accepts = func(key string) bool { return key != "key-1" || time.Since(start) < 10*time.Minute }
+				start := bubble.Now()
+				w.store.accepts = func(key string) bool { return key != "key-1" || bubble.Since(start) < 10*time.Minute }
 			},
 			granted: 5,
 		},

@@ -242,8 +242,8 @@ func TestStageInOutlivesFaults(t *testing.T) {
 	}
 	during := func(d time.Duration, set func(w *world, down func() bool)) func(*world) {
 		return func(w *world) {
-			end := time.Now().Add(d)
-			set(w, func() bool { return time.Now().Before(end) })
+			end := bubble.Now().Add(d)
+			set(w, func() bool { return bubble.Now().Before(end) })
 		}
 	}
 	cases := map[string]struct {
@@ -277,10 +277,10 @@ func TestStageInOutlivesFaults(t *testing.T) {
 				var down, up time.Time
 				w.store.faults = func(c call) fault {
 					if c.key == smallKey && down.IsZero() {
-						down = time.Now()
+						down = bubble.Now()
 						up = down.Add(time.Hour)
 					}
-					if !down.IsZero() && time.Now().Before(up) {
+					if !down.IsZero() && bubble.Now().Before(up) {
 						return fault{err: objectstore.ErrUnavailable}
 					}
 					return fault{}

@@ -80,9 +80,9 @@ func TestStageOutPublishesWhatTheTrainerLeft(t *testing.T) {
 		"the store is down for hours": {
 			files: artifacts(),
 			arrange: func(_ *testing.T, w *world) {
-				up := time.Now().Add(20 * hour)
+				up := bubble.Now().Add(20 * hour)
 				w.store.faults = func(call) fault {
-					if time.Now().Before(up) {
+					if bubble.Now().Before(up) {
 						return fault{err: objectstore.ErrUnavailable}
 					}
 					return fault{}
@@ -93,11 +93,11 @@ func TestStageOutPublishesWhatTheTrainerLeft(t *testing.T) {
 		"the operator is away while the trainer runs": {
 			files: artifacts(),
 			arrange: func(_ *testing.T, w *world) {
-				start := time.Now()
+				start := bubble.Now()
 				w.broker.trainer = func(int) (staging.TrainerStatus, error) {
-					switch gone := time.Since(start); {
+					switch gone := bubble.Since(start); {
 					case gone < hour || gone > 5*hour && gone < 6*hour:
-						time.Sleep(staging.TrainerWait)
+						bubble.Sleep(staging.TrainerWait)
 						return staging.TrainerStatus{}, nil
 					case gone < 5*hour:
 						return staging.TrainerStatus{}, problem(http.StatusBadGateway, "")
@@ -180,11 +180,11 @@ func TestStageOutAsksForCredentialsOnlyAfterTheTrainersEnd(t *testing.T) {
 			}
 			return staging.TrainerStatus{Ended: ask > 60}, nil
 		}
-		start := time.Now()
+		start := bubble.Now()
 		if report, code := w.stageOut(t.Context()); code != staging.ExitOK {
 			t.Fatalf("exit %d: %+v", code, report)
 		}
-		if took := time.Since(start); took < time.Minute {
+		if took := bubble.Since(start); took < time.Minute {
 			t.Errorf("asked 60 times in %s", took)
 		}
 	})

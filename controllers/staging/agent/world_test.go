@@ -36,6 +36,9 @@ const (
 	life   = 2 * time.Hour // of the fake broker's credentials
 )
 
+// bubble is the clock that testing/synctest puts in the place of the real one.
+var bubble = clock.RealClock{}
+
 // call is one request to the fake store.
 type call struct {
 	op             string // "get" or "put"
@@ -234,7 +237,7 @@ func (b *scriptedBroker) Stage(_ context.Context, step staging.Step) (staging.St
 		}
 	}
 	b.granted++
-	issued := time.Now().Add(-3 * time.Hour) // The broker's clock is wrong.
+	issued := bubble.Now().Add(-3 * time.Hour) // The broker's clock is wrong.
 	grant := staging.StageGrant{Store: staging.StoreGrant{
 		Bucket: bucket, Prefix: prefix, AccessKeyID: fmt.Sprintf("key-%d", b.granted),
 		IssuedAt: issued, ExpiresAt: issued.Add(life),
@@ -309,7 +312,7 @@ func (w *world) options() agent.Options {
 			return w.store, nil
 		},
 		Log:      slog.New(slog.NewJSONHandler(&w.log, nil)),
-		Clock:    clock.RealClock{}, // of the bubble
+		Clock:    bubble,
 		Random:   func() float64 { return 0.5 },
 		Patience: w.patience,
 		Parallel: w.parallel,

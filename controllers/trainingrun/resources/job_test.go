@@ -108,7 +108,7 @@ func TestOnlyTheStagersGetTheToken(t *testing.T) {
 		}
 	}
 	want := map[string][]string{
-		staging.ContainerStageIn:  {staging.DatasetDir + " rw", staging.TokenDir + " ro"},
+		staging.ContainerStageIn:  {staging.VolumeDir + " rw", staging.TokenDir + " ro"},
 		staging.ContainerTrainer:  {staging.DatasetDir + " ro", staging.ArtifactsDir + " rw", "/tmp rw"},
 		staging.ContainerStageOut: {staging.ArtifactsDir + " ro", staging.TokenDir + " ro"},
 	}

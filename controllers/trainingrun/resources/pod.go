@@ -2,6 +2,7 @@ package resources
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -25,6 +26,8 @@ const (
 	// nobody is the user and group that everything in the Pod runs as: the
 	// "nonroot" of distroless images. The volumes belong to its group.
 	nobody = 65532
+	// stagerGrace leaves a stager ten seconds to say how far it has come.
+	stagerGrace = (TerminationGrace - 10) * time.Second
 	// tokenSeconds is the life of the token for the broker. The kubelet renews it
 	// at 80 % of that, also while a trainer runs for days.
 	tokenSeconds = 3600
@@ -130,7 +133,10 @@ func stager(name string, step staging.Step, options Options, data corev1.VolumeM
 		Image:           options.StagerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            []string{string(step)},
-		Env:             []corev1.EnvVar{{Name: EnvBrokerURL, Value: options.BrokerURL}},
+		Env: []corev1.EnvVar{
+			{Name: staging.EnvBrokerURL, Value: options.BrokerURL},
+			{Name: staging.EnvGrace, Value: stagerGrace.String()},
+		},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{
 				corev1.ResourceCPU:    resource.MustParse("100m"),
@@ -146,9 +152,6 @@ func stager(name string, step staging.Step, options Options, data corev1.VolumeM
 		},
 	}
 }
-
-// EnvBrokerURL tells a stager where the broker is.
-const EnvBrokerURL = "LETHE_BROKER_URL"
 
 func restricted(readOnlyRoot bool) *corev1.SecurityContext {
 	return &corev1.SecurityContext{

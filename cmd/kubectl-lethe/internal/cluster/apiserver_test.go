@@ -113,7 +113,7 @@ func TestOnAnAPIServer(t *testing.T) {
 	// A dataset that was written by hand keeps its times, in the writer's words.
 	other := client.ObjectKey{Namespace: key.Namespace, Name: "by-hand"}
 	byHand := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: other.Namespace, Name: other.Name}}
-	byHand.Spec.Retention.AfterTraining.Duration = 90 * time.Minute
+	byHand.Spec.Retention.AfterTraining = &metav1.Duration{Duration: 90 * time.Minute}
 	must(c.Create(t.Context(), byHand))
 	_, err = OpenDataset(t.Context(), c, other, Retention{})
 	must(err)

@@ -44,8 +44,8 @@ func TestOpenDataset(t *testing.T) {
 	hour, day, twoDays := time.Hour, 24*time.Hour, 48*time.Hour
 	retention := func(after, maxAge time.Duration) func(*v1alpha1.DatasetRetention) {
 		return func(ds *v1alpha1.DatasetRetention) {
-			ds.Spec.Retention.AfterTraining.Duration = after
-			ds.Spec.Retention.MaxAge.Duration = maxAge
+			ds.Spec.Retention.AfterTraining = &metav1.Duration{Duration: after}
+			ds.Spec.Retention.MaxAge = &metav1.Duration{Duration: maxAge}
 		}
 	}
 	tests := map[string]struct {
@@ -59,13 +59,13 @@ func TestOpenDataset(t *testing.T) {
 		"creates a dataset with the times that were asked for": {
 			want: Retention{AfterTraining: &hour},
 			result: v1alpha1.RetentionPolicy{
-				AfterTraining: metav1.Duration{Duration: time.Hour},
+				AfterTraining: &metav1.Duration{Duration: time.Hour},
 			},
 		},
 		"keeps the times of an open dataset": {
 			objects: []client.Object{dataset(retention(hour, twoDays))},
 			result: v1alpha1.RetentionPolicy{
-				AfterTraining: metav1.Duration{Duration: time.Hour}, MaxAge: metav1.Duration{Duration: 2 * day},
+				AfterTraining: &metav1.Duration{Duration: time.Hour}, MaxAge: &metav1.Duration{Duration: 2 * day},
 			},
 		},
 		"refuses to change a time that somebody else manages": {
@@ -77,7 +77,7 @@ func TestOpenDataset(t *testing.T) {
 			before: &Retention{AfterTraining: &hour, MaxAge: &twoDays},
 			want:   Retention{MaxAge: &day},
 			result: v1alpha1.RetentionPolicy{
-				AfterTraining: metav1.Duration{Duration: time.Hour}, MaxAge: metav1.Duration{Duration: day},
+				AfterTraining: &metav1.Duration{Duration: time.Hour}, MaxAge: &metav1.Duration{Duration: day},
 			},
 		},
 		"refuses a sealed dataset": {

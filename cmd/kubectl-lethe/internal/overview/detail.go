@@ -53,8 +53,8 @@ func Dataset(out io.Writer, ds *v1alpha1.DatasetRetention, now time.Time) error 
 	d.line("Message", status.Message)
 	d.line("Goes", Goes(ds, now))
 	d.line("Expires", moment(status.ExpiresAt, now))
-	d.line("Keeps", fmt.Sprintf("%s after training, %s in all", words.Duration(ds.Spec.Retention.AfterTraining.Duration),
-		words.Duration(ds.Spec.Retention.MaxAge.Duration)))
+	d.line("Keeps", fmt.Sprintf("%s after training, %s in all", words.Duration(ds.Spec.Retention.Window()),
+		words.Duration(ds.Spec.Retention.Limit())))
 	d.line("Created", moment(&ds.CreationTimestamp, now))
 	d.line("Last used", moment(status.LastUsedTime, now))
 	d.line("Used by", strings.Join(status.ActiveRuns, ", "))

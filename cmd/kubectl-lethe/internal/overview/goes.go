@@ -30,7 +30,7 @@ func Goes(ds *v1alpha1.DatasetRetention, now time.Time) string {
 }
 
 func afterRuns(ds *v1alpha1.DatasetRetention) string {
-	after := ds.Spec.Retention.AfterTraining.Duration
+	after := ds.Spec.Retention.Window()
 	if after <= 0 {
 		return "erased when training ends"
 	}

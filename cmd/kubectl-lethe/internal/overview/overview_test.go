@@ -86,7 +86,7 @@ func ready() v1alpha1.DatasetRetention {
 	return v1alpha1.DatasetRetention{
 		ObjectMeta: meta("digits", 3*time.Hour),
 		Spec: v1alpha1.DatasetRetentionSpec{Sealed: true, Retention: v1alpha1.RetentionPolicy{
-			AfterTraining: metav1.Duration{Duration: 24 * time.Hour}, MaxAge: metav1.Duration{Duration: 720 * time.Hour},
+			AfterTraining: &metav1.Duration{Duration: 24 * time.Hour}, MaxAge: &metav1.Duration{Duration: 720 * time.Hour},
 		}},
 		Status: v1alpha1.DatasetRetentionStatus{
 			State: v1alpha1.DatasetReady, Reason: v1alpha1.ReasonVerified, Message: "Runs may start on it.",
