@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 )
 
 // ManifestVersion is the version of the manifest format that this code writes.
@@ -54,6 +55,7 @@ type ManifestWriter struct {
 	hash    hash.Hash
 	last    string
 	started bool
+	failed  error
 	sum     ManifestSummary
 }
 
@@ -64,21 +66,22 @@ func NewManifestWriter(out io.Writer) *ManifestWriter {
 }
 
 // Add writes one entry. Entries come in ascending order of their paths; anything
-// else is an error that wraps ErrBadManifest.
+// else is an error that wraps ErrBadManifest. After any error the manifest can not
+// be finished.
 func (w *ManifestWriter) Add(e Entry) error {
 	if err := w.start(); err != nil {
 		return err
 	}
-	if err := checkEntry(e, w.last); err != nil {
+	if err := w.sum.take(e, w.last); err != nil {
+		w.failed = err
 		return err
 	}
 	w.last = e.Path
-	w.sum.Objects++
-	w.sum.Bytes += e.Size
 	return w.line(e)
 }
 
-// Close ends the manifest and sums it up. It does not close the writer below.
+// Close ends the manifest and sums it up. It does not close the writer below. It
+// gives the error of any write before.
 func (w *ManifestWriter) Close() (ManifestSummary, error) {
 	if err := w.start(); err != nil {
 		return ManifestSummary{}, err
@@ -88,8 +91,8 @@ func (w *ManifestWriter) Close() (ManifestSummary, error) {
 }
 
 func (w *ManifestWriter) start() error {
-	if w.started {
-		return nil
+	if w.started || w.failed != nil {
+		return w.failed
 	}
 	w.started = true
 	return w.line(manifestHeader{LetheManifest: ManifestVersion})
@@ -100,12 +103,11 @@ func (w *ManifestWriter) line(v any) error {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("encode manifest line: %w", err)
+		w.failed = fmt.Errorf("encode manifest line: %w", err)
+	} else if _, err := w.out.Write(b.Bytes()); err != nil {
+		w.failed = fmt.Errorf("write manifest: %w", err)
 	}
-	if _, err := w.out.Write(b.Bytes()); err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	return nil
+	return w.failed
 }
 
 // ReadManifest reads a manifest and calls visit for each entry in order, having
@@ -116,6 +118,7 @@ func ReadManifest(in io.Reader, visit func(Entry) error) (ManifestSummary, error
 	h := sha256.New()
 	lines := bufio.NewScanner(io.TeeReader(in, h))
 	lines.Buffer(make([]byte, 0, 4096), maxManifestLine)
+	lines.Split(wholeLines)
 	var sum ManifestSummary
 	if err := readHeader(lines); err != nil {
 		return sum, err
@@ -126,12 +129,10 @@ func ReadManifest(in io.Reader, visit func(Entry) error) (ManifestSummary, error
 		if err := strictJSON(lines.Bytes(), &e); err != nil {
 			return sum, fmt.Errorf("%w: entry %d is not a valid JSON object", ErrBadManifest, sum.Objects+1)
 		}
-		if err := checkEntry(e, last); err != nil {
+		if err := sum.take(e, last); err != nil {
 			return sum, fmt.Errorf("entry %d: %w", sum.Objects+1, err)
 		}
 		last = e.Path
-		sum.Objects++
-		sum.Bytes += e.Size
 		if err := visit(e); err != nil {
 			return sum, err
 		}
@@ -160,13 +161,43 @@ func readHeader(lines *bufio.Scanner) error {
 	return nil
 }
 
-func scanError(err error) error {
-	if errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("%w: a line is too long", ErrBadManifest)
+var errCutOff = errors.New("the last line does not end")
+
+// wholeLines splits into lines that end. bufio.ScanLines would give what came
+// before a failed read as a line, and the failure would pass for a bad manifest.
+func wholeLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
 	}
-	if err != nil {
+	if atEOF && len(data) > 0 {
+		return 0, nil, errCutOff
+	}
+	return 0, nil, nil
+}
+
+func scanError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, bufio.ErrTooLong):
+		return fmt.Errorf("%w: a line is too long", ErrBadManifest)
+	case errors.Is(err, errCutOff):
+		return fmt.Errorf("%w: %w", ErrBadManifest, errCutOff)
+	default:
 		return fmt.Errorf("read manifest: %w", err)
 	}
+}
+
+// take checks an entry that follows the path last, and counts it.
+func (s *ManifestSummary) take(e Entry, last string) error {
+	if err := checkEntry(e, last); err != nil {
+		return err
+	}
+	if e.Size > math.MaxInt64-s.Bytes {
+		return fmt.Errorf("%w: the sum of the sizes is too large", ErrBadManifest)
+	}
+	s.Objects++
+	s.Bytes += e.Size
 	return nil
 }
 
@@ -193,7 +224,7 @@ func strictJSON(line []byte, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return err
 	}
-	if dec.More() {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("more than one value")
 	}
 	return nil

@@ -86,17 +86,13 @@ func TestManifestIsPlain(t *testing.T) {
 func TestManifestWriterRefuses(t *testing.T) {
 	t.Parallel()
 	for name, entries := range map[string][]objectkey.Entry{
-		"a way out":                   {entry("../a", 1)},
-		"the wrong order":             {entry("b", 1), entry("a", 1)},
-		"the same twice":              {entry("a", 1), entry("a", 1)},
-		"a negative size":             {entry("a", -1)},
-		"no digest":                   {{Path: "a"}},
-		"a digest in upper case":      {{Path: "a", SHA256: strings.ToUpper(sum)}},
-		"sizes that overflow":         {entry("a", 1<<62), entry("b", 1<<62)},
-		"a file that is a folder":     {entry("a", 1), entry("a/b", 1)},
-		"the same with some between":  {entry("a", 1), entry("a b", 1), entry("a-b", 1), entry("a-b-c/d", 1), entry("a/b", 1)},
-		"a file that is one deeper":   {entry("x/a", 1), entry("x/a.txt", 1), entry("x/a/b/c", 1)},
-		"a file below another's file": {entry("a", 1), entry("a!", 1), entry("a!/b", 1)},
+		"a way out":              {entry("../a", 1)},
+		"the wrong order":        {entry("b", 1), entry("a", 1)},
+		"the same twice":         {entry("a", 1), entry("a", 1)},
+		"a negative size":        {entry("a", -1)},
+		"no digest":              {{Path: "a"}},
+		"a digest in upper case": {{Path: "a", SHA256: strings.ToUpper(sum)}},
+		"sizes that overflow":    {entry("a", 1<<62), entry("b", 1<<62)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,9 +100,6 @@ func TestManifestWriterRefuses(t *testing.T) {
 				t.Errorf("got error %v, want %v", err, objectkey.ErrBadManifest)
 			}
 		})
-	}
-	if _, _, err := write(entry("a", 1), entry("a-b/c", 1), entry("a.txt", 1), entry("ab/c", 1), entry("ab/d", 1)); err != nil {
-		t.Errorf("names that only look alike: %v", err)
 	}
 }
 
@@ -136,7 +129,6 @@ func TestReadManifestRefuses(t *testing.T) {
 		"a size with a fraction":      head + `{"path":"a","size":1.5,"sha256":"` + sum + `"}` + "\n",
 		"a line without an end":       head + strings.Repeat("x", 1<<20),
 		"a header without an end":     strings.Repeat(" ", 1<<20),
-		"a file that is a folder":     head + file("a") + file("a/alice"),
 		"a size that overflows":       head + `{"path":"a","size":9223372036854775807,"sha256":"` + sum + `"}` + "\n" + file("b"),
 		"a manifest without last \\n": head + strings.TrimSpace(file("a")) + "\n" + strings.TrimSpace(file("b")),
 	} {

@@ -47,7 +47,7 @@ type interrupted struct{}
 func (interrupted) Error() string { return "interrupted" }
 
 // Is makes it one with context.Canceled.
-func (interrupted) Is(target error) bool { return target == context.Canceled } //nolint:errorlint // That is what Is is for.
+func (interrupted) Is(target error) bool { return target == context.Canceled }
 
 // report writes the error, if any, as one line and gives the exit code.
 func report(out io.Writer, err error) int {

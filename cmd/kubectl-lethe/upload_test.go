@@ -201,7 +201,7 @@ func TestArtifacts(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d with %q%q:\n%s%s", tc.run, code, tc.code, tc.wantOut, tc.wantErr, &w.out, &w.errOut)
 		}
 	}
-	if data, err := os.ReadFile(filepath.Join(dir, "labels")); err != nil || string(data) != "5041" { //nolint:gosec // Of this test.
+	if data, err := os.ReadFile(filepath.Join(dir, "labels")); err != nil || string(data) != "5041" {
 		t.Errorf("labels: got %q, %v", data, err)
 	}
 	if last := w.asked[len(w.asked)-1]; last != `/v1/artifacts {"namespace":"team","name":"digits-1"}` {

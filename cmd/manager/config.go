@@ -72,8 +72,12 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 func (c config) validate() error {
 	var errs []error
 	for _, required := range []struct{ flag, value string }{
-		{"namespace", c.namespace}, {"stager-image", c.stagerImage}, {"store-dir", c.storeDir},
-		{"datasets-bucket", c.datasets}, {"artifacts-bucket", c.artifacts}, {"receipts-bucket", c.receipts},
+		{"namespace", c.namespace},
+		{"stager-image", c.stagerImage},
+		{"store-dir", c.storeDir},
+		{"datasets-bucket", c.datasets},
+		{"artifacts-bucket", c.artifacts},
+		{"receipts-bucket", c.receipts},
 	} {
 		if required.value == "" {
 			errs = append(errs, fmt.Errorf("--%s is required", required.flag))

@@ -36,10 +36,11 @@ func (s *shelf) Get(context.Context, string, string, int64, int64) (io.ReadClose
 	if s.getErr != nil {
 		return nil, s.getErr
 	}
+	end := io.Reader(strings.NewReader(""))
 	if s.readErr != nil {
-		return io.NopCloser(io.MultiReader(bytes.NewReader(s.manifest), iotest.ErrReader(s.readErr))), nil
+		end = iotest.ErrReader(s.readErr)
 	}
-	return io.NopCloser(bytes.NewReader(s.manifest)), nil
+	return io.NopCloser(io.MultiReader(bytes.NewReader(s.manifest), end)), nil
 }
 
 func (s *shelf) List(_ context.Context, bucket, prefix string) iter.Seq2[objectstore.Object, error] {

@@ -182,7 +182,7 @@ func TestStoryOfADatasetThatExpires(t *testing.T) {
 	}
 	d = s.upload(d)
 	r := s.startRun(d)
-	d = s.waitFor(v1alpha1.DatasetInUse)
+	s.waitFor(v1alpha1.DatasetInUse)
 	s.endRun(r)
 	d = s.waitUntil("it was used", func(d *v1alpha1.DatasetRetention) bool { return d.Status.LastUsedTime != nil })
 	if want := d.Status.LastUsedTime.Add(3 * time.Second); !d.Status.ExpiresAt.Time.Equal(want) {
@@ -257,7 +257,7 @@ func TestStoryOfADatasetNeverFinished(t *testing.T) {
 	d := s.create("24h")
 	s.store.put(s.t, objectkey.Data(d.Status.Location.Prefix, "a"), []byte("half"))
 	before := d.DeepCopy()
-	d.Spec.Retention.MaxAge.Duration = time.Since(d.CreationTimestamp.Time).Truncate(time.Second) + 2*time.Second
+	d.Spec.Retention.MaxAge.Duration = clock.RealClock{}.Since(d.CreationTimestamp.Time).Truncate(time.Second) + 2*time.Second
 	s.must(s.api.Patch(t.Context(), d, client.MergeFrom(before)))
 	s.waitErased(d)
 }

@@ -42,7 +42,12 @@ func (c *Client) Put(ctx context.Context, bucket, key string, body io.Reader, si
 	if size < 0 {
 		return errors.New("put object: the size is negative")
 	}
-	options := minio.PutObjectOptions{ContentType: opts.ContentType, PartSize: singlePut}
+	options := minio.PutObjectOptions{
+		ContentType: opts.ContentType,
+		PartSize:    singlePut,
+		// Named, since minio-go's default sends none along with a single request.
+		Checksum: minio.ChecksumFullObjectCRC32C,
+	}
 	if opts.IfAbsent {
 		// The condition belongs to the one request that makes the object appear.
 		options.SetMatchETagExcept("*")

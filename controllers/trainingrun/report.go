@@ -63,7 +63,7 @@ func report(o observed, p plan, actErr error, options Options) v1alpha1.Training
 // run and give the zero verdict.
 func refused(err error) verdict {
 	var create *createError
-	if !errors.As(err, &create) || !(apierrors.IsForbidden(err) || apierrors.IsInvalid(err)) {
+	if !errors.As(err, &create) || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return verdict{}
 	}
 	var status apierrors.APIStatus

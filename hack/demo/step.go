@@ -112,7 +112,7 @@ func (d *demo) do(ctx context.Context, s step) error {
 		err = fmt.Errorf("it took longer than %s: %w", stepLimit, err)
 	}
 	// What the cluster says is a help, not a step: its own failure is not told.
-	state, _ := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "runs,datasets,pods", "-o", "wide").CombinedOutput() //nolint:gosec // a fixed command
+	state, _ := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "runs,datasets,pods", "-o", "wide").CombinedOutput()
 	return &stepError{title: s.title, err: err, state: string(state)}
 }
 

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lethe-dev/lethe/api/v1alpha1"
-
 	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 const (

@@ -15,11 +15,11 @@ func FreeSpace(folder string) (Space, error) {
 		return Space{}, fmt.Errorf("ask for the volume's room: %w", err)
 	}
 	space := Space{Bytes: math.MaxInt64, Files: -1}
-	if block := uint64(max(st.Bsize, 1)); st.Bavail < math.MaxInt64/block { //nolint:gosec // It is positive.
+	if block := uint64(max(st.Bsize, 1)); st.Bavail < math.MaxInt64/block {
 		space.Bytes = int64(st.Bavail * block) //nolint:gosec // Compared with the limit above.
 	}
 	if st.Files > 0 && st.Ffree < math.MaxInt64 { // btrfs and others count no inodes.
-		space.Files = int64(st.Ffree) //nolint:gosec // Compared with the limit above.
+		space.Files = int64(st.Ffree)
 	}
 	return space, nil
 }
@@ -39,7 +39,7 @@ func reserve(f *os.File, size int64) error {
 
 func fallocate(f *os.File, size int64) syscall.Errno {
 	var number syscall.Errno
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); errors.As(err, &number) { //nolint:gosec // A descriptor is a small number.
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); errors.As(err, &number) {
 		return number
 	}
 	return 0

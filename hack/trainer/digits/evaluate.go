@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/lethe-dev/lethe/hack/trainer/digits/internal/dataset"
@@ -57,7 +56,7 @@ func readModel(name string) (model network.Model, err error) {
 }
 
 func loadHeldout(dir string) (dataset.Set, error) {
-	var folder fs.FS = os.DirFS(dir)
+	folder := os.DirFS(dir)
 	if dir == "" {
 		shipped, err := shippedFolder()
 		if err != nil {

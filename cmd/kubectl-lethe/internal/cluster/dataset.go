@@ -17,10 +17,10 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
-// ErrSealed: the dataset is sealed, so nothing can be uploaded to it.
+// ErrSealed says that the dataset is sealed, so nothing can be uploaded to it.
 var ErrSealed = errors.New("is sealed and takes no more files; upload under another name")
 
-// ErrErasing: the dataset is being erased.
+// ErrErasing says that the dataset is being erased.
 var ErrErasing = errors.New("is being erased; wait until it is gone, or upload under another name")
 
 // Retention is what the person asks for; nil keeps what the dataset has, and for

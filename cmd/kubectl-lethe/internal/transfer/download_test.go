@@ -104,7 +104,7 @@ func TestDownloadRefuses(t *testing.T) {
 			func(t *testing.T, _ *world, dir string) {
 				t.Helper()
 				mkdir(t, workFolder(dir), 0o700)
-				if err := os.Chmod(workFolder(dir), 0o777); err != nil { //nolint:gosec // That is what is tested.
+				if err := os.Chmod(workFolder(dir), 0o777); err != nil {
 					t.Fatal(err)
 				}
 			},

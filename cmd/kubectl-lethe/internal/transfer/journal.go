@@ -39,7 +39,7 @@ func OpenJournal(folder, uid string, resume bool) (*Journal, error) {
 	if !resume {
 		flags |= os.O_TRUNC
 	}
-	file, err := os.OpenFile(name, flags, 0o600) //nolint:gosec // Base keeps it in the folder.
+	file, err := os.OpenFile(name, flags, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}

@@ -44,7 +44,7 @@ type countingBody struct {
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.meter.Bytes(int64(n))
-	if b.whole && err == io.EOF { //nolint:errorlint // A reader gives io.EOF itself, by contract.
+	if b.whole && err == io.EOF {
 		b.whole = false
 		b.meter.File()
 	}

@@ -166,7 +166,7 @@ func read(t *testing.T, dir string) map[string]string {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := os.ReadFile(name) //nolint:gosec // A file of this test.
+		data, err := os.ReadFile(name)
 		path, errRel := filepath.Rel(dir, name)
 		files[path] = string(data)
 		if err != nil {

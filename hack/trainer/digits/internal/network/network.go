@@ -78,7 +78,8 @@ func (n *Network) Check() error {
 
 // Predict returns the likeliest class of an input.
 func (n *Network) Predict(input []float64) int {
-	_, scores := n.forward(input, make([]float64, n.Hidden), make([]float64, n.Classes))
+	scores := make([]float64, n.Classes)
+	n.forward(input, make([]float64, n.Hidden), scores)
 	best := 0
 	for c, score := range scores {
 		if score > scores[best] {
@@ -114,8 +115,8 @@ func (n *Network) Loss(examples []Example) float64 {
 	return sum / float64(len(examples))
 }
 
-// forward fills and returns the two buffers: hidden activations and class scores (before softmax).
-func (n *Network) forward(input, hidden, scores []float64) (activations, logits []float64) {
+// forward fills the two buffers: hidden activations and class scores (before softmax).
+func (n *Network) forward(input, hidden, scores []float64) {
 	copy(hidden, n.B1)
 	for i, value := range input {
 		if value != 0 {
@@ -130,7 +131,6 @@ func (n *Network) forward(input, hidden, scores []float64) (activations, logits 
 		}
 		addScaled(scores, n.W2[h*n.Classes:(h+1)*n.Classes], value)
 	}
-	return hidden, scores
 }
 
 func (n *Network) parts() [4][]float64 { return [4][]float64{n.W1, n.B1, n.W2, n.B2} }
