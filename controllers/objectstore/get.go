@@ -57,7 +57,7 @@ type body struct {
 // Read reads. net/http compares what came with the length that was announced.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == nil || err == io.EOF { //nolint:errorlint // A reader gives io.EOF itself, by contract.
+	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
 	return n, b.failed(fmt.Errorf("%w: %s", ErrUnavailable, err.Error()))

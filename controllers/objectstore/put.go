@@ -38,7 +38,9 @@ var errShortBody = errors.New("the body ended before its size")
 //
 // When an attempt failed after it took effect, IfAbsent may give ErrPrecondition
 // for an object that this very call has stored.
-func (c *Client) Put(ctx context.Context, bucket, key string, body io.Reader, size int64, opts PutOptions) error {
+func (c *Client) Put( //nolint:revive // As many arguments as the request has.
+	ctx context.Context, bucket, key string, body io.Reader, size int64, opts PutOptions,
+) error {
 	if size < 0 {
 		return errors.New("put object: the size is negative")
 	}

@@ -50,7 +50,7 @@ func (c *Client) removePage(ctx context.Context, bucket string, batch []Version)
 	if err := ctx.Err(); err != nil {
 		return failed(ctx, "remove versions", err)
 	}
-	if len(kept) == 0 || !kept.unavailable() {
+	if !kept.unavailable() {
 		for v := range open {
 			kept.add(c.removeOne(ctx, bucket, v))
 		}
@@ -61,7 +61,8 @@ func (c *Client) removePage(ctx context.Context, bucket string, batch []Version)
 // removeOne asks about a single version that the answer for many did not name.
 func (c *Client) removeOne(ctx context.Context, bucket string, v Version) error {
 	err := c.core.RemoveObject(ctx, bucket, v.Key, minio.RemoveObjectOptions{VersionID: v.ID})
-	if errors.Is(answeredOr(err), ErrNotFound) && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
+	switch minio.ToErrorResponse(err).Code {
+	case minio.NoSuchKey, minio.NoSuchVersion:
 		return nil
 	}
 	return err
@@ -78,13 +79,6 @@ func objectInfos(versions []Version) func(yield func(minio.ObjectInfo) bool) {
 }
 
 func identity(key, id string) Version { return Version{Key: key, ID: versionID(id)} }
-
-func answeredOr(err error) error {
-	if err == nil {
-		return nil
-	}
-	return translate(err)
-}
 
 // causes counts the versions that were not removed by the reason, since a thousand
 // equal sentences help nobody.

@@ -1,3 +1,5 @@
+//nolint:thelper // These are the tests themselves; a failure names their line.
+
 package objectstoretest
 
 import (

@@ -1,12 +1,14 @@
+//nolint:thelper // These are the tests themselves; a failure names their line.
+
 package objectstoretest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -109,21 +111,7 @@ func testNested(t *testing.T, h Harness) {
 func testPages(t *testing.T, h Harness) {
 	bucket := h.Bucket(t, Versioned)
 	const keys = objectstore.MaxBatch/2 + 10
-	var g sync.WaitGroup
-	for worker := range 8 {
-		g.Go(func() {
-			for i := worker; i < keys; i += 8 {
-				key := fmt.Sprintf("ns/uid/data/%05d", i)
-				for range 2 {
-					if err := h.Put(t.Context(), bucket, key, strings.NewReader("x"), 1, objectstore.PutOptions{}); err != nil {
-						t.Errorf("put: %v", err)
-						return
-					}
-				}
-			}
-		})
-	}
-	g.Wait()
+	putTwice(t, h, bucket, keys)
 	versions := collect(t, h.ListVersions(t.Context(), bucket, "ns/uid/"))
 	if len(versions) != 2*keys {
 		t.Fatalf("listed %d versions, want %d", len(versions), 2*keys)
@@ -136,8 +124,35 @@ func testPages(t *testing.T, h Harness) {
 	if got := len(collect(t, h.List(t.Context(), bucket, "ns/uid/"))); got != keys {
 		t.Errorf("listed %d objects, want %d", got, keys)
 	}
+	testBrokenListing(t, h, bucket, 2*keys)
+	if err := h.RemoveVersions(t.Context(), bucket, versions); err != nil {
+		t.Fatalf("remove more than a page: %v", err)
+	}
+	empty(t, h, bucket, "ns/uid/")
+}
+
+// putTwice stores two versions of each key.
+func putTwice(t *testing.T, h Harness, bucket string, keys int) {
+	const workers = 8
+	var g sync.WaitGroup
+	for worker := range workers {
+		g.Go(func() {
+			for i := worker; i < 2*keys; i += workers {
+				key := fmt.Sprintf("ns/uid/data/%05d", i%keys)
+				if err := h.Put(t.Context(), bucket, key, strings.NewReader("x"), 1, objectstore.PutOptions{}); err != nil {
+					t.Errorf("put: %v", err)
+				}
+			}
+		})
+	}
+	g.Wait()
+}
+
+// testBrokenListing stops listing whenever it likes, and is stopped by its context,
+// which never looks like the end of the listing.
+func testBrokenListing(t *testing.T, h Harness, bucket string, all int) {
 	for range h.ListVersions(t.Context(), bucket, "ns/uid/") {
-		break // A caller may stop whenever it likes.
+		break
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -147,13 +162,9 @@ func testPages(t *testing.T, h Harness) {
 		seen, last = seen+1, err
 		cancel()
 	}
-	if seen == 2*keys || !errors.Is(last, context.Canceled) {
+	if seen == all || !errors.Is(last, context.Canceled) {
 		t.Errorf("a listing that was cancelled gave %d entries and then %v", seen, last)
 	}
-	if err := h.RemoveVersions(t.Context(), bucket, versions); err != nil {
-		t.Fatalf("remove more than a page: %v", err)
-	}
-	empty(t, h, bucket, "ns/uid/")
 }
 
 func testUploads(t *testing.T, h Harness) {
@@ -237,9 +248,7 @@ func get(t *testing.T, h Harness, bucket, key string, offset, length int64) []by
 
 // pattern gives bytes of which no two parts are equal.
 func pattern(size int) []byte {
-	var b bytes.Buffer
-	for i := 0; b.Len() < size; i++ {
-		fmt.Fprintf(&b, "%d,", i)
-	}
-	return b.Bytes()[:size]
+	data := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(data) // Never fails.
+	return data
 }

@@ -2,7 +2,6 @@ package objectstoretest
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -113,7 +112,7 @@ func repository(t testing.TB) string {
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	var listen net.ListenConfig
-	l, err := listen.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("find a free port: %v", err)
 	}
@@ -212,7 +211,7 @@ func (m *MinIO) Client(t testing.TB, c objectstore.Credentials) *objectstore.Cli
 // Bucket makes a new encrypted bucket and gives its name.
 func (m *MinIO) Bucket(t testing.TB, kind Kind) string {
 	t.Helper()
-	ctx := context.Background()
+	ctx := t.Context()
 	name := fmt.Sprintf("bucket-%d", m.buckets.Add(1))
 	err := m.admin.MakeBucket(ctx, name, minio.MakeBucketOptions{ObjectLocking: kind == Locked})
 	if err == nil && kind == Versioned {
@@ -234,7 +233,7 @@ func (m *MinIO) Bucket(t testing.TB, kind Kind) string {
 // BeginUpload begins a multipart upload and sends one part of it.
 func (m *MinIO) BeginUpload(t testing.TB, bucketName, key string) objectstore.Upload {
 	t.Helper()
-	ctx := context.Background()
+	ctx := t.Context()
 	id, err := m.admin.NewMultipartUpload(ctx, bucketName, key, minio.PutObjectOptions{})
 	if err == nil {
 		const part = "the first part of it"
@@ -249,7 +248,7 @@ func (m *MinIO) BeginUpload(t testing.TB, bucketName, key string) objectstore.Up
 // Delete is S3's delete without a version: it leaves a marker where there are versions.
 func (m *MinIO) Delete(t testing.TB, bucketName, key string) {
 	t.Helper()
-	if err := m.admin.RemoveObject(context.Background(), bucketName, key, minio.RemoveObjectOptions{}); err != nil {
+	if err := m.admin.RemoveObject(t.Context(), bucketName, key, minio.RemoveObjectOptions{}); err != nil {
 		t.Fatalf("delete an object in MinIO: %v", err)
 	}
 }

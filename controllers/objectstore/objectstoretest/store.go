@@ -3,9 +3,9 @@ package objectstoretest
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // An ETag is an MD5, by S3's rules.
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"slices"
 	"strconv"
@@ -94,9 +94,9 @@ func (s *Store) Get(ctx context.Context, bucketName, key string, offset, length 
 		case v == nil:
 			return fmt.Errorf("%w (NoSuchKey)", objectstore.ErrNotFound)
 		case offset < 0:
-			return fmt.Errorf("the offset is negative")
+			return errors.New("the offset is negative")
 		case length != 0 && offset > 0 && offset >= int64(len(v.data)):
-			return fmt.Errorf("refused by the store (InvalidRange)")
+			return errors.New("refused by the store (InvalidRange)")
 		}
 		data = v.data[min(offset, int64(len(v.data))):]
 		if length >= 0 {
@@ -111,9 +111,11 @@ func (s *Store) Get(ctx context.Context, bucketName, key string, offset, length 
 }
 
 // Put is like objectstore.Client's.
-func (s *Store) Put(ctx context.Context, bucketName, key string, body io.Reader, size int64, opts objectstore.PutOptions) error {
+func (s *Store) Put( //nolint:revive // As many arguments as the request has.
+	ctx context.Context, bucketName, key string, body io.Reader, size int64, opts objectstore.PutOptions,
+) error {
 	if size < 0 {
-		return fmt.Errorf("put object: the size is negative")
+		return errors.New("put object: the size is negative")
 	}
 	if at, ok := body.(io.ReaderAt); ok {
 		body = io.NewSectionReader(at, 0, size)
@@ -123,7 +125,7 @@ func (s *Store) Put(ctx context.Context, bucketName, key string, body io.Reader,
 	case err != nil:
 		return fmt.Errorf("put object: read body: %w", err)
 	case int64(len(data)) < size:
-		return fmt.Errorf("put object: read body: the body ended before its size")
+		return errors.New("put object: read body: the body ended before its size")
 	}
 	return s.call(ctx, "put object", func() error {
 		b, err := s.find(bucketName)
@@ -289,7 +291,5 @@ func (b *bucket) keys(prefix string) []string {
 	return keys
 }
 
-func etag(data []byte) string {
-	sum := md5.Sum(data) //nolint:gosec // An ETag is an MD5, by S3's rules.
-	return hex.EncodeToString(sum[:])
-}
+// etag is not S3's, which promises no more than that other contents have another.
+func etag(data []byte) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE(data)) }

@@ -12,7 +12,7 @@ import (
 // WriteSecret makes path hold content, readable by root only, and does nothing
 // when it does already. The folder is made if needed.
 func WriteSecret(path string, content []byte) error {
-	have, err := os.ReadFile(path) //nolint:gosec // G304: the callers name files of the state folder.
+	have, err := os.ReadFile(path)
 	if err == nil && bytes.Equal(have, content) {
 		return nil
 	}

@@ -120,7 +120,7 @@ func await(ctx context.Context, within time.Duration, check func(context.Context
 
 // tail returns the last lines of a log, for an error message.
 func tail(path string, lines int) string {
-	data, err := os.ReadFile(path) //nolint:gosec // G304: a log of ours.
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}

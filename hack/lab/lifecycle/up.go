@@ -82,7 +82,7 @@ func (l *Lab) forgetOtherBoot(ctx context.Context) error {
 		return err
 	}
 	path := l.Site.Path("boot")
-	have, err := os.ReadFile(path) //nolint:gosec // G304: a path of the state folder.
+	have, err := os.ReadFile(path)
 	if err == nil && string(have) == boot {
 		return nil
 	}

@@ -66,7 +66,7 @@ func saveSettings(path string) error {
 // RestoreSettings puts back what ApplySettings saved and returns the names of
 // what differed. Without a save there is nothing to do.
 func RestoreSettings(path string) ([]string, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // G304: a path of the state folder.
+	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -79,7 +79,7 @@ func RestoreSettings(path string) ([]string, error) {
 	}
 	var changed []string
 	for name, value := range before {
-		now, err := os.ReadFile("/proc/sys/" + name) //nolint:gosec // G304: names from our own list.
+		now, err := os.ReadFile("/proc/sys/" + name)
 		if err != nil || strings.TrimSpace(string(now)) == value {
 			continue
 		}

@@ -27,7 +27,7 @@ type Credentials struct {
 
 // LoadCredentials reads the credentials at path, or makes them up.
 func LoadCredentials(path string) (Credentials, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // G304: a path of the state folder.
+	data, err := os.ReadFile(path)
 	if err == nil {
 		var c Credentials
 		if err := json.Unmarshal(data, &c); err != nil {

@@ -49,36 +49,41 @@ func newPlugin(dir, resource string, count int) *plugin {
 func (p *plugin) run(ctx context.Context) error {
 	defer close(p.ended)
 	var server *grpc.Server
-	defer func() {
-		if server != nil {
-			server.Stop()
-		}
-	}()
+	defer func() { stop(server) }()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	var registered string
 	for {
 		if current := p.generation(); current != "" && current != registered {
-			if server != nil {
-				server.Stop()
-			}
-			fresh, err := p.serve()
-			if err != nil {
+			stop(server)
+			var err error
+			if server, err = p.serve(ctx); err != nil {
 				return err
 			}
-			server = fresh
-			if err := p.register(ctx); err != nil {
-				fmt.Fprintln(os.Stderr, "fake-gpu-plugin: will try again:", err)
-			} else {
-				registered = p.generation()
-				fmt.Printf("registered %d fake %s\n", len(p.devices), p.resource)
-			}
+			registered = p.announce(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// announce registers and gives the generation that kubelet knows us by now; it is
+// empty when that failed, so that it is tried again.
+func (p *plugin) announce(ctx context.Context) string {
+	if err := p.register(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "fake-gpu-plugin: will try again:", err)
+		return ""
+	}
+	fmt.Printf("registered %d fake %s\n", len(p.devices), p.resource)
+	return p.generation()
+}
+
+func stop(server *grpc.Server) {
+	if server != nil {
+		server.Stop()
 	}
 }
 
@@ -109,12 +114,12 @@ func (p *plugin) kubeletSocket() string {
 	return filepath.Join(p.dir, filepath.Base(api.KubeletSocket))
 }
 
-func (p *plugin) serve() (*grpc.Server, error) {
+func (p *plugin) serve(ctx context.Context) (*grpc.Server, error) {
 	path := filepath.Join(p.dir, socketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("remove old socket: %w", err)
 	}
-	listener, err := net.Listen("unix", path)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
