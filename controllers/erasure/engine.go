@@ -14,11 +14,11 @@ import (
 const maxPasses = 5
 
 var (
-	// ErrRefused: a guard found the target not safe to erase. Trying again does not
-	// help; a person has to look.
+	// ErrRefused says that a guard found the target not safe to erase. Trying again
+	// does not help; a person has to look.
 	ErrRefused = errors.New("refused to erase")
-	// ErrIncomplete: data was still found after the last pass, because somebody
-	// keeps writing. Worth another try once the writers are gone.
+	// ErrIncomplete says that data was still found after the last pass, because
+	// somebody keeps writing. Worth another try once the writers are gone.
 	ErrIncomplete = errors.New("the store still holds data after the erase")
 )
 

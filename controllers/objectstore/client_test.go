@@ -104,7 +104,7 @@ func TestAnswersAreToldApart(t *testing.T) {
 
 func TestBrokenTransfersNeverLookWhole(t *testing.T) {
 	t.Parallel()
-	client := serve(t, somebody, func(w http.ResponseWriter, r *http.Request) {
+	client := serve(t, somebody, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
 		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, `<ListVersionsResult><Version><Key>ns/uid/data/a</Key></Version>`)

@@ -38,7 +38,7 @@ var errShortBody = errors.New("the body ended before its size")
 //
 // When an attempt failed after it took effect, IfAbsent may give ErrPrecondition
 // for an object that this very call has stored.
-func (c *Client) Put( //nolint:revive // As many arguments as the request has.
+func (c *Client) Put(
 	ctx context.Context, bucket, key string, body io.Reader, size int64, opts PutOptions,
 ) error {
 	if size < 0 {
@@ -94,7 +94,7 @@ func (c *Client) putOnce(ctx context.Context, bucket, key string, src *source, o
 
 func partOf(size int64) uint64 {
 	const step = 1 << 20
-	return uint64(max(partSize, (size/maxParts/step+1)*step)) //nolint:gosec // A size is not negative.
+	return uint64(max(partSize, (size/maxParts/step+1)*step))
 }
 
 // source is a body of which only Read shows. It remembers what went wrong with it,

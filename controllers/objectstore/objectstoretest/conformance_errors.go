@@ -1,5 +1,3 @@
-//nolint:thelper // These are the tests themselves; a failure names their line.
-
 package objectstoretest
 
 import (

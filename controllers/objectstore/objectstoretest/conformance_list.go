@@ -1,5 +1,3 @@
-//nolint:thelper // These are the tests themselves; a failure names their line.
-
 package objectstoretest
 
 import (
@@ -151,7 +149,10 @@ func putTwice(t *testing.T, h Harness, bucket string, keys int) {
 // testBrokenListing stops listing whenever it likes, and is stopped by its context,
 // which never looks like the end of the listing.
 func testBrokenListing(t *testing.T, h Harness, bucket string, all int) {
-	for range h.ListVersions(t.Context(), bucket, "ns/uid/") {
+	for _, err := range h.ListVersions(t.Context(), bucket, "ns/uid/") {
+		if err != nil {
+			t.Fatalf("list versions: %v", err)
+		}
 		break
 	}
 	cancelled, cancel := context.WithCancel(t.Context())

@@ -111,7 +111,7 @@ func (s *Store) Get(ctx context.Context, bucketName, key string, offset, length 
 }
 
 // Put is like objectstore.Client's.
-func (s *Store) Put( //nolint:revive // As many arguments as the request has.
+func (s *Store) Put(
 	ctx context.Context, bucketName, key string, body io.Reader, size int64, opts objectstore.PutOptions,
 ) error {
 	if size < 0 {
