@@ -7,7 +7,7 @@ export LETHE_CACHE ?= $(CURDIR)/.cache
 TOOL := go tool -modfile=hack/tools.mod
 LAB := $(LETHE_CACHE)/bin/lab
 # The control plane, etcd and MinIO that tests start by themselves.
-TEST_TOOLS := kube etcd minio mc
+TEST_TOOLS := kube etcd minio
 
 ##@ Start here
 .PHONY: help demo test
