@@ -47,7 +47,7 @@ build: ## Build the programs into .cache/bin.
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(LETHE_CACHE)/bin/ ./cmd/... ./hack/trainer/digits
 
 ##@ Tests
-.PHONY: test-unit test-system bench
+.PHONY: test-unit test-system
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
 	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race ./...
 	cd hack/lab && go test ./...
@@ -61,8 +61,10 @@ lab-up: $(LAB) build ## Start the cluster, MinIO and the operator; does nothing 
 	@$(LAB) up
 	@$(LAB) deploy
 
-lab-down demo-down: $(LAB) ## Take everything of the lab away again, also after a crash.
+lab-down: $(LAB) ## Take everything of the lab away again, also after a crash.
 	@$(LAB) down
+
+demo-down: lab-down ## The same, after a demo.
 
 lab-status: $(LAB) ## Show what of the lab runs.
 	@$(LAB) status

@@ -11,7 +11,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=dataset;datasets,categories=lethe
+// +kubebuilder:resource:shortName=dsr,categories=lethe
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
@@ -20,6 +20,7 @@ import (
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || has(self.status)",message="a status is never taken away"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63",message="the name of a dataset has at most 63 characters"
 type DatasetRetention struct {
 	metav1.TypeMeta `json:",inline"`
@@ -55,7 +56,8 @@ type DatasetRetentionSpec struct {
 // but data in use by a run is never taken away from under it.
 type RetentionPolicy struct {
 	// afterTraining is how long the data stays after the last run that used it
-	// has ended, for example "24h" or "1h30m". "0s" erases it at once.
+	// has ended, for example "24h" or "1h30m". "0s" erases it at once. Hours,
+	// minutes and seconds are whole numbers.
 	// +optional
 	// +kubebuilder:default="24h"
 	// +kubebuilder:validation:Type=string
@@ -153,6 +155,7 @@ type DatasetRetentionStatus struct {
 	// hexadecimal digits. Runs verify what they download against it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	ManifestDigest string `json:"manifestDigest,omitempty"`
 	// activeRuns names the runs that refer to the dataset and have not ended, in
 	// alphabetical order; the first 32 of them.

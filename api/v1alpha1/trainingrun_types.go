@@ -11,7 +11,7 @@ import (
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
-// +kubebuilder:resource:shortName=run;runs,categories=lethe
+// +kubebuilder:resource:shortName=trun,categories=lethe
 // +kubebuilder:selectablefield:JSONPath=`.status.state`
 // +kubebuilder:selectablefield:JSONPath=`.spec.datasetRef.name`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
@@ -21,13 +21,15 @@ import (
 // +kubebuilder:printcolumn:name="GPU-s",type=integer,JSONPath=`.status.usage.gpuSeconds`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || has(self.status)",message="a status is never taken away"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name of a run is a DNS label of at most 52 characters, because its Job and Pods are named after it"
 type TrainingRun struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says what to train, on what. It can not be changed; start another run instead.
+	// spec says what to train, on what. It can not be changed; start another run
+	// instead. (Fields that are added later may say otherwise of themselves.)
 	// +required
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run can not be changed; create a new one"
 	Spec TrainingRunSpec `json:"spec"`
@@ -132,7 +134,8 @@ type Nodes struct {
 	GPUsPerNode *int32 `json:"gpusPerNode,omitempty"`
 }
 
-// RunState sums up a run in one word.
+// RunState sums up a run in one word. More may be added: take one that you do
+// not know for a run that has not ended.
 //
 // +kubebuilder:validation:Enum=Pending;Starting;Running;Publishing;Succeeded;Failed
 type RunState string
@@ -158,6 +161,8 @@ func (s RunState) Finished() bool { return s == RunSucceeded || s == RunFailed }
 
 // TrainingRunStatus is what the operator observed.
 //
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.dataset) || has(self.dataset)",message="a run is bound to its dataset once"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.usage) || has(self.usage)",message="usage never goes back"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !(oldSelf.state in ['Succeeded', 'Failed']) || (has(self.state) && self.state == oldSelf.state)",message="a run that has ended stays as it ended"
 type TrainingRunStatus struct {
 	// observedGeneration is the generation of the spec that this status answers.
@@ -210,6 +215,7 @@ type BoundDataset struct {
 	// manifestDigest of the dataset when the run was bound.
 	// +required
 	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	ManifestDigest string `json:"manifestDigest"`
 }
 
@@ -232,6 +238,7 @@ type ArtifactsStatus struct {
 	// 64 hexadecimal digits.
 	// +required
 	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	ManifestDigest string `json:"manifestDigest"`
 	// objects counts the artifacts, without their manifest.
 	// +required
@@ -245,7 +252,7 @@ type ArtifactsStatus struct {
 
 // RunFailure says what went wrong.
 type RunFailure struct {
-	// reason in one word; one of the Failure reasons.
+	// reason in one word; see "Reasons for which a run fails" in conditions.go.
 	// +required
 	// +kubebuilder:validation:MaxLength=128
 	Reason string `json:"reason"`

@@ -146,6 +146,25 @@ func TestTheAPIServerKeepsRunsAsTheyWere(t *testing.T) {
 			after:  func(r *v1alpha1.TrainingRun) { r.Status.Usage = &v1alpha1.Usage{GPUSeconds: 9} },
 			status: true, want: "usage never goes back",
 		},
+		"usage that is forgotten": {
+			before: func(r *v1alpha1.TrainingRun) { r.Status.Usage = &v1alpha1.Usage{GPUSeconds: 10} },
+			after: func(r *v1alpha1.TrainingRun) {
+				r.Status.Usage, r.Status.ObservedGeneration = nil, 1
+			},
+			status: true, want: "usage never goes back",
+		},
+		"a dataset that is forgotten": {
+			before: onceBound,
+			after: func(r *v1alpha1.TrainingRun) {
+				r.Status.Dataset, r.Status.ObservedGeneration = nil, 1
+			},
+			status: true, want: "a run is bound to its dataset once",
+		},
+		"a status that is taken away": {
+			before: inState(v1alpha1.RunRunning),
+			after:  func(r *v1alpha1.TrainingRun) { r.Status = v1alpha1.TrainingRunStatus{} },
+			status: true, want: "a status is never taken away",
+		},
 		"another dataset": {
 			before: onceBound,
 			after: func(r *v1alpha1.TrainingRun) {

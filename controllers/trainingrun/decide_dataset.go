@@ -31,10 +31,10 @@ func datasetVerdict(run *v1alpha1.TrainingRun, dataset *v1alpha1.DatasetRetentio
 			"dataset %q is still open for upload; the run starts when `kubectl lethe upload` has finished and sealed it", name)), true
 	case dataset.Status.State == v1alpha1.DatasetInvalid:
 		return failed(v1alpha1.ReasonDatasetInvalid, fmt.Sprintf(
-			"dataset %q can not be used: `kubectl get dataset %s -o wide` says why; upload the data again under another name", name, name)), true
+			"dataset %q can not be used: `kubectl get datasetretention %s -o wide` says why; upload the data again under another name, then delete this one", name, name)), true
 	case !meta.IsStatusConditionTrue(dataset.Status.Conditions, v1alpha1.ConditionReady):
 		return waiting(v1alpha1.ReasonDatasetNotReady, fmt.Sprintf(
-			"dataset %q is sealed and being checked; `kubectl get dataset %s -o wide` says how far that is", name, name)), true
+			"dataset %q is sealed and being checked; `kubectl get datasetretention %s -o wide` says how far that is", name, name)), true
 	}
 	return verdict{}, false
 }

@@ -64,12 +64,18 @@ func podVerdict(run *v1alpha1.TrainingRun, pod *corev1.Pod) verdict {
 	case trainer.Terminated != nil && trainer.Terminated.ExitCode == 0:
 		return verdict{
 			State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading,
-			Message: "the trainer has ended well; its artifacts are being uploaded",
+			Message: fmt.Sprintf("the trainer has ended well; its artifacts are being uploaded; if that takes long, "+
+				"`kubectl lethe logs %s -c stage-out` says why", run.Name),
 		}
 	case trainer.Terminated != nil:
 		return verdict{
 			State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonEnding,
 			Message: fmt.Sprintf("the trainer ended with exit code %d; the run fails when its Pod has ended", trainer.Terminated.ExitCode),
+		}
+	case trainer.Running != nil && failedEarly(container(pod, staging.ContainerStageOut)):
+		return verdict{
+			State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonEnding,
+			Message: "the upload of the artifacts has failed before the trainer's end, so the run can only fail; delete it to free its GPUs",
 		}
 	case trainer.Running != nil:
 		return verdict{
@@ -117,7 +123,11 @@ func imagePullMessage(container, image string) string {
 func podStarting(run *v1alpha1.TrainingRun) verdict {
 	return starting(v1alpha1.ReasonPodStarting, fmt.Sprintf(
 		"the Pod is being scheduled, its images pulled and its dataset downloaded; if that takes long, "+
-			"`kubectl describe pod -l %s=%s` says why", v1alpha1.LabelRun, run.Name))
+			"`kubectl describe pod -l %s=%s` and `kubectl lethe logs %s -c stage-in` say why", v1alpha1.LabelRun, run.Name, run.Name))
+}
+
+func failedEarly(c corev1.ContainerState) bool {
+	return c.Terminated != nil && c.Terminated.ExitCode != 0
 }
 
 func starting(reason, message string) verdict {

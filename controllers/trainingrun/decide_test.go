@@ -73,7 +73,7 @@ func startCases() map[string]decideCase {
 		"a run on a dataset that can not be used fails": {
 			observed: see(0, makeRun(), makeDataset(invalid)),
 			want:     outcome{State: fails, Reason: v1alpha1.ReasonDatasetInvalid},
-			says:     []string{"`kubectl get dataset d -o wide`"},
+			says:     []string{"`kubectl get datasetretention d -o wide`"},
 		},
 		"a run on a dataset that is being erased fails, although it is still ready": {
 			observed: see(0, makeRun(inState(pending)), makeDataset(erasing)),

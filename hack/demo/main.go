@@ -27,7 +27,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "demo:", err)
 		}
 		stop()
-		os.Exit(1) //nolint:gocritic // stop was called
+		os.Exit(1)
 	}
 }
 

@@ -53,8 +53,8 @@ func (e *stepError) explain(w io.Writer) {
 	}
 	fmt.Fprintf(w, `Where to look (after: eval "$(.cache/bin/lab env)"):
   make lab-status
-  kubectl -n %[1]s get runs,datasets,pods,events
-  kubectl -n %[1]s describe run %[2]s
+  kubectl -n %[1]s get trainingruns,datasetretentions,pods,events
+  kubectl -n %[1]s describe trainingrun %[2]s
   kubectl -n lethe-system logs deploy/lethe-manager
 `, namespace, runName)
 }
@@ -112,7 +112,7 @@ func (d *demo) do(ctx context.Context, s step) error {
 		err = fmt.Errorf("it took longer than %s: %w", stepLimit, err)
 	}
 	// What the cluster says is a help, not a step: its own failure is not told.
-	state, _ := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "runs,datasets,pods", "-o", "wide").CombinedOutput()
+	state, _ := exec.CommandContext(ctx, "kubectl", "-n", namespace, "get", "trainingruns,datasetretentions,pods", "-o", "wide").CombinedOutput()
 	return &stepError{title: s.title, err: err, state: string(state)}
 }
 

@@ -39,7 +39,7 @@ func (d *demo) namespace(ctx context.Context) error {
 		}
 	} else {
 		d.say("The namespace is there from an earlier demo; its run and dataset go first.")
-		if _, err := d.quiet(ctx, "kubectl", "-n", namespace, "delete", "runs,datasets", "--all", "--timeout=4m"); err != nil {
+		if _, err := d.quiet(ctx, "kubectl", "-n", namespace, "delete", "trainingruns,datasetretentions", "--all", "--timeout=4m"); err != nil {
 			return err
 		}
 	}
@@ -56,7 +56,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := d.quiet(ctx, "kubectl", "-n", namespace, "get", "dataset", datasetName, "-o", "json")
+	out, err := d.quiet(ctx, "kubectl", "-n", namespace, "get", "datasetretention", datasetName, "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *demo) upload(ctx context.Context) error {
 		return errors.New("the dataset has no location after its upload")
 	}
 	d.data = datasetFacts{bucket: ds.Status.Location.Bucket, prefix: ds.Status.Location.Prefix, uid: string(ds.UID)}
-	return d.show(ctx, "kubectl", "-n", namespace, "get", "datasets")
+	return d.show(ctx, "kubectl", "-n", namespace, "get", "datasetretentions")
 }
 
 func (d *demo) apply(ctx context.Context) error {
@@ -82,7 +82,7 @@ func (d *demo) follow(ctx context.Context) error {
 	if err := d.show(ctx, d.tool("kubectl-lethe"), "status", runName, "-n", namespace, "--watch"); err != nil {
 		return err
 	}
-	return d.show(ctx, "kubectl", "-n", namespace, "get", "runs")
+	return d.show(ctx, "kubectl", "-n", namespace, "get", "trainingruns")
 }
 
 func (d *demo) artifacts(ctx context.Context) error {
@@ -107,10 +107,10 @@ func (d *demo) before(ctx context.Context) error {
 }
 
 func (d *demo) waitErased(ctx context.Context) error {
-	if err := d.show(ctx, "kubectl", "-n", namespace, "get", "dataset", datasetName, "-o", "wide", "--ignore-not-found"); err != nil {
+	if err := d.show(ctx, "kubectl", "-n", namespace, "get", "datasetretention", datasetName, "-o", "wide", "--ignore-not-found"); err != nil {
 		return err
 	}
-	return d.show(ctx, "kubectl", "-n", namespace, "wait", "--for=delete", "dataset/"+datasetName, "--timeout=3m")
+	return d.show(ctx, "kubectl", "-n", namespace, "wait", "--for=delete", "datasetretention/"+datasetName, "--timeout=3m")
 }
 
 func (d *demo) after(ctx context.Context) error {
@@ -147,8 +147,8 @@ func (d *demo) next() {
 	fmt.Fprintf(d.out, `
 Done in %s. The lab is still up. What to try next:
   eval "$(.cache/bin/lab env)"                      # kubectl, kubectl lethe and the cluster
-  kubectl -n %[2]s get runs,datasets -o wide
-  kubectl -n %[2]s describe run %[3]s
+  kubectl -n %[2]s get trainingruns,datasetretentions -o wide
+  kubectl -n %[2]s describe trainingrun %[3]s
   kubectl lethe upload DIR my-data -n %[2]s         # a folder of your own
   kubectl explain trainingrun.spec
   make lab-status

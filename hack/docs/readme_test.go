@@ -46,6 +46,9 @@ func TestFoldersOfTheMapExist(t *testing.T) {
 func TestFilesNamedBesideTheMapExist(t *testing.T) {
 	t.Parallel()
 	files := regexp.MustCompile("`([a-z0-9/-]+\\.go)`").FindAllStringSubmatch(readme(t), -1)
+	if len(files) == 0 {
+		t.Fatal("the section names no file")
+	}
 	for _, f := range files {
 		if !strings.Contains(f[1], "/") {
 			continue // a name that several packages have

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
@@ -45,7 +44,7 @@ func withoutStore(t *testing.T) (back func()) {
 	return back
 }
 
-func TestStoreStopsDuringStageIn(t *testing.T) { //nolint:paralleltest // stops what others need
+func TestStoreStopsDuringStageIn(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	back := withoutStore(t)
@@ -73,7 +72,7 @@ func initContainerRuns(ctx context.Context, ns string) (bool, string, error) {
 	return false, fmt.Sprintf("%d pods, none of which stages", len(pods.Items)), nil
 }
 
-func TestStoreStopsDuringStageOut(t *testing.T) { //nolint:paralleltest // stops what others need
+func TestStoreStopsDuringStageOut(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	create(t, aRun(ns, "patient", "digits", slowly("3")))
@@ -87,13 +86,16 @@ func TestStoreStopsDuringStageOut(t *testing.T) { //nolint:paralleltest // stops
 	}
 }
 
-func TestStoreStopsDuringErase(t *testing.T) { //nolint:paralleltest // stops what others need
+func TestStoreStopsDuringErase(t *testing.T) {
 	ns := newNamespace(t)
 	ds := upload(t, ns, "digits")
-	back := withoutStore(t)
+	fill(t, ds.Status.Location)
+	before := holdings(t, ds.Status.Location)
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
 		t.Fatal(err)
 	}
+	waitHalfErased(t, &ds, before)
+	back := withoutStore(t)
 	waitDataset(t, ns, "digits", "to say that the store is away", func(ds v1alpha1.DatasetRetention) bool {
 		return ds.Status.State == v1alpha1.DatasetErasing && ds.Status.Reason == v1alpha1.ReasonStoreUnavailable
 	})
@@ -106,9 +108,9 @@ func TestStoreStopsDuringErase(t *testing.T) { //nolint:paralleltest // stops wh
 }
 
 // manyObjects makes an erase take long enough to be killed in the middle.
-const manyObjects = 6000
+const manyObjects = 12000
 
-func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kills what others need
+func TestOperatorKilledDuringErase(t *testing.T) {
 	ns := newNamespace(t)
 	ds := upload(t, ns, "big")
 	fill(t, ds.Status.Location)
@@ -116,14 +118,7 @@ func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kill
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the erase to begin", func(ctx context.Context) (bool, string, error) {
-		var now v1alpha1.DatasetRetention
-		err := lab.kube.Get(ctx, client.ObjectKeyFromObject(&ds), &now)
-		if apierrors.IsNotFound(err) {
-			t.Fatal("the erase was over before the operator could be killed; raise manyObjects")
-		}
-		return now.Status.Erasure != nil, "not begun", err
-	})
+	waitHalfErased(t, &ds, before)
 	kubectl(t, "-n", operatorNamespace, "delete", "pod", "-l", "app.kubernetes.io/name=lethe-manager", "--grace-period=0", "--force")
 	waitGone(t, &ds)
 	if n := holdings(t, ds.Status.Location); n != 0 {
@@ -136,6 +131,18 @@ func TestOperatorKilledDuringErase(t *testing.T) { //nolint:paralleltest // kill
 		t.Errorf("the receipt counts %d versions, want the %d that were there before the kill", receipt.Versions, before)
 	}
 	kubectl(t, "-n", operatorNamespace, "rollout", "status", "deploy/lethe-manager", "--timeout=2m")
+}
+
+// waitHalfErased waits until some, but not all, of the data is gone.
+func waitHalfErased(t *testing.T, ds *v1alpha1.DatasetRetention, before int) {
+	t.Helper()
+	eventually(t, "the erase to be half done", func(context.Context) (bool, string, error) {
+		left := holdings(t, ds.Status.Location)
+		if left == 0 {
+			t.Fatal("the erase was over before it could be disturbed; raise manyObjects")
+		}
+		return left < before, fmt.Sprintf("%d of %d are left", left, before), nil
+	})
 }
 
 // fill puts many small objects beside the dataset's own.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -113,9 +114,13 @@ func eventuallyEvent(t *testing.T, ns, name, reason string) {
 func TestEmptyFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t)
-	out, err := command(t.Context(), tool("kubectl-lethe"), "upload", t.TempDir(), "empty", "-n", ns)
-	if err == nil || !strings.Contains(out, "empty") && !strings.Contains(out, "no file") {
+	out, err := command(t.Context(), tool("kubectl-lethe"), "upload", t.TempDir(), "nothing", "-n", ns)
+	if err == nil || !strings.Contains(out, "no files") {
 		t.Errorf("upload of an empty folder: %v, %s", err, out)
+	}
+	var made v1alpha1.DatasetRetentionList
+	if err := lab.kube.List(t.Context(), &made, client.InNamespace(ns)); err != nil || len(made.Items) != 0 {
+		t.Errorf("%d datasets were made of nothing (%v)", len(made.Items), err)
 	}
 }
 
@@ -130,6 +135,7 @@ func TestEmptyDatasetIsInvalid(t *testing.T) {
 	waitDataset(t, ns, "hollow", "to be Invalid", func(ds v1alpha1.DatasetRetention) bool {
 		return ds.Status.State == v1alpha1.DatasetInvalid && ds.Status.Message != ""
 	})
+	eventuallyEvent(t, ns, "hollow", v1alpha1.ReasonManifestMissing)
 	create(t, aRun(ns, "on-hollow", "hollow"))
 	run := waitRun(t, ns, "on-hollow", v1alpha1.RunFailed)
 	if run.Status.Reason != v1alpha1.ReasonDatasetInvalid {
@@ -167,7 +173,7 @@ const maxIdleMemory = 60 << 20
 
 // TestOperatorMemory reads the operator's own metrics as Prometheus would. It
 // runs after the faults and before the parallel journeys, with nothing going on.
-func TestOperatorMemory(t *testing.T) { //nolint:paralleltest // measures the operator at rest
+func TestOperatorMemory(t *testing.T) {
 	const account = "metrics-reader"
 	ns := newNamespace(t)
 	kubectl(t, "-n", ns, "create", "serviceaccount", account)

@@ -156,7 +156,7 @@ func newNamespace(t *testing.T) string {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if t.Failed() {
-			out, _ := command(ctx, tool("kubectl"), "-n", ns.Name, "get", "runs,datasets,jobs,pods,events", "-o", "wide")
+			out, _ := command(ctx, tool("kubectl"), "-n", ns.Name, "get", "trainingruns,datasetretentions,jobs,pods,events", "-o", "wide")
 			t.Logf("what %s looked like:\n%s", ns.Name, out)
 		}
 		if err := lab.kube.Delete(ctx, ns); client.IgnoreNotFound(err) != nil {

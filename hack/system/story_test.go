@@ -81,6 +81,10 @@ func assertNoCredentials(t *testing.T, ns string) {
 	if len(pods.Items) != 1 {
 		t.Fatalf("got %d pods, want 1", len(pods.Items))
 	}
+	var secrets corev1.SecretList
+	if err := lab.kube.List(t.Context(), &secrets, client.InNamespace(ns)); err != nil || len(secrets.Items) != 0 {
+		t.Errorf("the namespace holds %d Secrets (%v), want none", len(secrets.Items), err)
+	}
 	for _, c := range pods.Items[0].Spec.Containers {
 		if c.Name != staging.ContainerTrainer {
 			continue
@@ -157,6 +161,7 @@ func TestRunDeletedWhileTraining(t *testing.T) {
 	if n := holdings(t, ds.Status.Location); n != 0 {
 		t.Errorf("the store still holds %d versions or uploads", n)
 	}
+	assertReceipt(t, ds)
 }
 
 func TestNamespaceDeletedWhileTraining(t *testing.T) {

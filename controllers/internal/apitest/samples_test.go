@@ -53,7 +53,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			applied++
 		}
 	}
-	if applied < 4 {
-		t.Errorf("applied %d samples, want all of config/samples", applied)
+	if want := 4; applied != want {
+		t.Errorf("applied %d samples, want the %d of config/samples", applied, want)
 	}
 }

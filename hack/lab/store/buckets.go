@@ -21,6 +21,10 @@ const (
 	Receipts  = "lethe-receipts"
 )
 
+// receiptDays is how long a receipt can not be removed by anybody. A real install
+// takes years; the lab's receipts go with the lab.
+const receiptDays = 30
+
 // bucket is one bucket with what is demanded of it.
 type bucket struct {
 	name string
@@ -87,10 +91,14 @@ func (a *Admin) ensureBucket(ctx context.Context, b bucket) error {
 			return err
 		}
 	}
-	if !b.locked {
-		if err := a.client.EnableVersioning(ctx, b.name); err != nil {
+	if b.locked {
+		// Not even the store's root removes a receipt before its time.
+		mode, days, unit := minio.Compliance, uint(receiptDays), minio.Days
+		if err := a.client.SetBucketObjectLockConfig(ctx, b.name, &mode, &days, &unit); err != nil {
 			return err
 		}
+	} else if err := a.client.EnableVersioning(ctx, b.name); err != nil {
+		return err
 	}
 	if err := a.client.SetBucketEncryption(ctx, b.name, sse.NewConfigurationSSES3()); err != nil {
 		return err
@@ -116,12 +124,12 @@ func (a *Admin) verifyBucket(ctx context.Context, b bucket) error {
 	if !b.locked {
 		return nil
 	}
-	state, _, _, _, err := a.client.GetObjectLockConfig(ctx, b.name)
+	state, mode, days, _, err := a.client.GetObjectLockConfig(ctx, b.name)
 	if err != nil {
 		return err
 	}
-	if state != "Enabled" {
-		return errors.New("object lock is off")
+	if state != "Enabled" || mode == nil || *mode != minio.Compliance || days == nil || *days != receiptDays {
+		return errors.New("object lock has no default retention")
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 // but data in use by a run is never taken away from under it.
 type RetentionPolicyApplyConfiguration struct {
 	// afterTraining is how long the data stays after the last run that used it
-	// has ended, for example "24h" or "1h30m". "0s" erases it at once.
+	// has ended, for example "24h" or "1h30m". "0s" erases it at once. Hours,
+	// minutes and seconds are whole numbers.
 	AfterTraining *v1.Duration `json:"afterTraining,omitempty"`
 	// maxAge is how long the data may stay in all, counted from the creation of
 	// this object; it also ends data that was never used and uploads that were

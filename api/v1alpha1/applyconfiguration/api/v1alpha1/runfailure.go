@@ -7,7 +7,7 @@ package v1alpha1
 //
 // RunFailure says what went wrong.
 type RunFailureApplyConfiguration struct {
-	// reason in one word; one of the Failure reasons.
+	// reason in one word; see "Reasons for which a run fails" in conditions.go.
 	Reason *string `json:"reason,omitempty"`
 	// message says what happened and what can be done about it.
 	Message *string `json:"message,omitempty"`
