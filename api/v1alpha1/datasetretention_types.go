@@ -83,6 +83,10 @@ const (
 	DefaultMaxAge        = 720 * time.Hour
 )
 
+// MaxRetention is the longest that either time of a RetentionPolicy may be; the
+// CRD's rules say the same.
+const MaxRetention = 87600 * time.Hour
+
 // Window is afterTraining, or its default where it is not set.
 func (p RetentionPolicy) Window() time.Duration {
 	if p.AfterTraining == nil {

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/access"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
@@ -65,10 +66,30 @@ func describe(err error) string {
 		err = errInterrupted
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not accept your login: log in to the cluster again"
+	case lacksRight(err):
+		err = hintError{err, access.AskForRole}
 	case errors.As(err, &network) && network.Op == "dial":
 		err = hintError{err, "check the network, and the address in your kubeconfig"}
 	}
 	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// lacksRight says that the API server refused what the role of a user would allow.
+// Forbidden is also what an admission plugin answers, and what the account that
+// lends its token is asked for with; neither is a matter of that role.
+func lacksRight(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsForbidden(err) || status.Status().Details == nil {
+		return false
+	}
+	if !strings.Contains(err.Error(), " cannot ") { // As in "User \"ann\" cannot get resource".
+		return false
+	}
+	switch status.Status().Details.Kind {
+	case "pods", "trainingruns", "datasetretentions":
+		return true
+	}
+	return false
 }
 
 func exitCode(err error) int {

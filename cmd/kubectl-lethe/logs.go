@@ -42,7 +42,7 @@ func newLogs(open func() (*session, error)) *cobra.Command {
 
 func logs(ctx context.Context, s *session, name, container string, follow bool) error {
 	reader := runlog.Reader{
-		Client: s.client, Open: s.openLog, Out: s.streams.Out,
+		Client: s.client, Open: s.openLog, Clock: s.clock, Out: s.streams.Out,
 		Waiting: func(reason string) { s.note("Waiting for %s to start. %s", container, reason) },
 	}
 	if follow {

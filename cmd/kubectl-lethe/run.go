@@ -17,6 +17,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
+	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
 
 // run is the whole program; it gives the exit code.
@@ -84,7 +85,7 @@ func connect(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 	}
 	return &session{
 		streams: streams, namespace: namespace, config: config, client: c, openLog: podLogs(core),
-		connect: connectStore, clock: clock.RealClock{}, width: terminalWidth(streams), journals: journalFolder,
+		connect: agent.ConnectStore, clock: clock.RealClock{}, width: terminalWidth(streams), journals: journalFolder,
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/access"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/progress"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/runlog"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
@@ -36,6 +37,9 @@ type session struct {
 	// journals gives the folder of the uploads' journals.
 	journals func() (string, error)
 }
+
+// follower waits for changes.
+func (s *session) follower() cluster.Follower { return cluster.Follower{Client: s.client, Clock: s.clock} }
 
 // key names an object in the namespace of the session.
 func (s *session) key(name string) client.ObjectKey {
@@ -72,7 +76,7 @@ func (f *brokerFlags) register(flags *pflag.FlagSet) {
 
 // broker finds the broker and makes sure that there is a token for it, so that a
 // login that does not work shows before anything was made.
-func (s *session) broker(ctx context.Context, f brokerFlags) (*brokerclient.Client, error) {
+func (s *session) broker(ctx context.Context, f brokerFlags) (transfer.Broker, error) {
 	override := access.Endpoint{URL: f.url}
 	if f.caFile != "" {
 		ca, err := os.ReadFile(f.caFile)
@@ -86,10 +90,18 @@ func (s *session) broker(ctx context.Context, f brokerFlags) (*brokerclient.Clie
 		return nil, err
 	}
 	tokens := access.Tokens{Config: s.config, Client: s.client, Account: s.key(f.serviceAccount)}
-	if _, err := tokens.Token(ctx); err != nil {
+	_, lent, err := tokens.Token(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return brokerclient.New(endpoint.URL, endpoint.CA, func() (string, error) { return tokens.Token(ctx) })
+	c, err := brokerclient.New(endpoint.URL, endpoint.CA, func() (string, error) {
+		token, _, err := tokens.Token(ctx)
+		return token, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return access.Broker{Client: c, Grant: tokens.Grant(lent)}, nil
 }
 
 // podLogs opens logs through the API server.

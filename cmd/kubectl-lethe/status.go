@@ -20,7 +20,7 @@ func newStatus(open func() (*session, error)) *cobra.Command {
 		Use:   "status [RUN|DATASET]",
 		Short: "Show runs and datasets, and when data goes",
 		Long: "Without a name, all runs and datasets of the namespace. Where a run and a dataset share a name, both are\n" +
-			"shown; run/NAME or dataset/NAME picks one.\n\n" +
+			"shown; trainingrun/NAME or datasetretention/NAME picks one.\n\n" +
 			"With --watch, a run is followed until it ends (exit code 0 if it succeeded, 1 if it failed) and a dataset\n" +
 			"until it is erased.",
 		Example: "  kubectl lethe status\n" +
@@ -88,25 +88,44 @@ func show(ctx context.Context, s *session, arg string, watch bool) error {
 	return overview.Dataset(s.streams.Out, found.dataset, s.clock.Now())
 }
 
+// The kinds as they stand in front of a name.
+const (
+	kindRun     = "trainingrun"
+	kindDataset = "datasetretention"
+)
+
+// split takes the kind from the front of a name; it is empty where none is given.
+// The plural and the group behind the kind, as kubectl writes it, are understood.
+func split(arg string) (kind, name string, err error) {
+	front, name, qualified := strings.Cut(arg, "/")
+	if !qualified {
+		return "", arg, nil
+	}
+	front = strings.TrimSuffix(strings.ToLower(front), "."+v1alpha1.GroupVersion.Group)
+	switch kind := strings.TrimSuffix(front, "s"); {
+	case name == "":
+	case kind == kindRun, kind == kindDataset:
+		return kind, name, nil
+	}
+	return "", "", usageError{fmt.Errorf("%q names neither a run nor a dataset; write %s/NAME or %s/NAME", arg, kindRun, kindDataset)}
+}
+
 // find looks a name up. The kind may be given in front of it.
 func find(ctx context.Context, s *session, arg string) (named, error) {
-	kind, name, qualified := strings.Cut(arg, "/")
-	if !qualified {
-		kind, name = "", arg
-	}
-	if kind != "" && kind != "run" && kind != "dataset" {
-		return named{}, usageError{fmt.Errorf("%q is neither a run nor a dataset; write run/NAME or dataset/NAME", arg)}
+	kind, name, err := split(arg)
+	if err != nil {
+		return named{}, err
 	}
 	var found named
 	var errRun, errDataset error
-	if kind != "dataset" {
+	if kind != kindDataset {
 		found.run, errRun = cluster.GetRun(ctx, s.client, s.key(name))
 	}
-	if kind != "run" {
+	if kind != kindRun {
 		found.dataset, errDataset = cluster.GetDataset(ctx, s.client, s.key(name))
 	}
 	for _, err := range []error{errRun, errDataset} {
-		if err != nil && (!errors.Is(err, cluster.ErrNotFound) || qualified) {
+		if err != nil && (!errors.Is(err, cluster.ErrNotFound) || kind != "") {
 			return named{}, err
 		}
 	}
@@ -134,7 +153,7 @@ func (c *changes) show(line string) {
 func watchRun(ctx context.Context, s *session, name string) error {
 	var end *v1alpha1.TrainingRun
 	seen := changes{session: s}
-	err := cluster.FollowRun(ctx, s.client, s.key(name), func(run *v1alpha1.TrainingRun) (bool, error) {
+	err := s.follower().Run(ctx, s.key(name), func(run *v1alpha1.TrainingRun) (bool, error) {
 		seen.show(overview.Summary(string(run.Status.State), run.Status.Reason, run.Status.Message))
 		end = run
 		return run.Status.State.Finished(), nil
@@ -154,7 +173,7 @@ func watchRun(ctx context.Context, s *session, name string) error {
 
 func watchDataset(ctx context.Context, s *session, name string) error {
 	seen := changes{session: s}
-	err := cluster.FollowDataset(ctx, s.client, s.key(name), func(ds *v1alpha1.DatasetRetention) (bool, error) {
+	err := s.follower().Dataset(ctx, s.key(name), func(ds *v1alpha1.DatasetRetention) (bool, error) {
 		seen.show(overview.Summary(string(ds.Status.State), ds.Status.Reason, ds.Status.Message))
 		return false, nil
 	})

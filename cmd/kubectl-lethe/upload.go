@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -17,17 +19,16 @@ import (
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
-const (
-	// placeTimeout is how long the operator may take to give a new dataset its
-	// place; it takes milliseconds when it is there.
-	placeTimeout = 2 * time.Minute
-	// maxRetention is the longest time that the API can hold in one unit.
-	maxRetention = 999_999 * time.Hour
-)
+// placeTimeout is how long the operator may take to give a new dataset its place;
+// it takes milliseconds when it is there.
+const placeTimeout = 2 * time.Minute
 
 // errNoOperator ends the wait for a place.
 var errNoOperator = errors.New("the operator has not given the dataset a place in the store; " +
 	"see whether it runs with: kubectl -n lethe-system get pods")
+
+// errNotSealed marks a failure to seal that another try may overcome.
+var errNotSealed = errors.New("the dataset is not sealed yet")
 
 type uploadOptions struct {
 	broker    brokerFlags
@@ -75,8 +76,8 @@ func newUpload(open func() (*session, error)) *cobra.Command {
 
 func (o uploadOptions) validate() error {
 	for name, d := range map[string]*time.Duration{"after-training": o.retention.AfterTraining, "max-age": o.retention.MaxAge} {
-		if d != nil && (*d < 0 || *d > maxRetention || *d%time.Second != 0) {
-			return fmt.Errorf("--%s must be whole seconds, not negative, and at most %s", name, words.Duration(maxRetention))
+		if d != nil && (*d < 0 || *d > v1alpha1.MaxRetention || *d%time.Second != 0) {
+			return fmt.Errorf("--%s must be whole seconds, not negative, and at most %.0fh", name, v1alpha1.MaxRetention.Hours())
 		}
 	}
 	return validParallel(o.parallel)
@@ -100,19 +101,31 @@ func upload(ctx context.Context, s *session, o uploadOptions, dir, name string) 
 	}
 	key := s.key(name)
 	if _, err := cluster.OpenDataset(ctx, s.client, key, o.retention); err != nil {
+		if o.resume && errors.Is(err, cluster.ErrSealed) {
+			return hintError{err, "if it is your upload that was cut off, it is complete; see what became of it with: " + look(key)}
+		}
 		return err
 	}
-	if err := send(ctx, s, sending{o, broker, folder, key}); err != nil {
+	sum, err := send(ctx, s, sending{o, broker, folder, key})
+	if err != nil {
 		return goOn(ctx, err, fmt.Sprintf("kubectl lethe upload %s %s -n %s --resume", dir, name, s.namespace))
 	}
-	return nil
+	return conclude(ctx, s, key, sum)
 }
 
-// goOn says how an upload that was cut off is gone on with.
+// look is the command that shows a dataset.
+func look(key client.ObjectKey) string {
+	return fmt.Sprintf("kubectl lethe status %s/%s -n %s", kindDataset, key.Name, key.Namespace)
+}
+
+// goOn says how an upload that was cut off before it was sealed is gone on with.
 func goOn(ctx context.Context, err error, command string) error {
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = errInterrupted
-	} else if !errors.Is(err, transfer.ErrUnavailable) && !errors.Is(err, errNoOperator) {
+	case errors.Is(err, errNotSealed):
+		return hintError{err, "all files have been sent; go on with: " + command}
+	case !errors.Is(err, transfer.ErrUnavailable) && !errors.Is(err, errNoOperator):
 		return err
 	}
 	return hintError{err, "what has been sent stays until the dataset expires; go on with: " + command}
@@ -126,18 +139,19 @@ type sending struct {
 	key    client.ObjectKey
 }
 
-func send(ctx context.Context, s *session, u sending) error {
+// send sends the files and seals the dataset.
+func send(ctx context.Context, s *session, u sending) (transfer.Sum, error) {
 	ds, err := awaitPlace(ctx, s, u.key)
 	if err != nil {
-		return err
+		return transfer.Sum{}, err
 	}
 	folder, err := s.journals()
 	if err != nil {
-		return err
+		return transfer.Sum{}, err
 	}
 	journal, err := transfer.OpenJournal(folder, string(ds.UID), u.resume)
 	if err != nil {
-		return err
+		return transfer.Sum{}, err
 	}
 	defer func() { _ = journal.Close() }() // Every note was written when it was made.
 	if u.resume {
@@ -151,15 +165,24 @@ func send(ctx context.Context, s *session, u sending) error {
 	}, transfer.Dataset{Namespace: u.key.Namespace, Name: u.key.Name}, u.folder, journal)
 	stop()
 	if err != nil {
-		return err
+		return transfer.Sum{}, err
 	}
-	if err := cluster.Seal(ctx, s.client, u.key, ds.UID); err != nil {
-		return err
+	if err := seal(ctx, s, u.key, ds.UID); err != nil {
+		return transfer.Sum{}, err
 	}
 	if err := journal.Remove(); err != nil {
 		s.note("The dataset is sealed, but this is left over: %v", err)
 	}
-	return conclude(ctx, s, u.key, sum)
+	return sum, nil
+}
+
+// seal marks the failures after which the same dataset can still be sealed.
+func seal(ctx context.Context, s *session, key client.ObjectKey, uid types.UID) error {
+	err := cluster.Seal(ctx, s.client, key, uid)
+	if err == nil || apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return err // In the last two cases it is not there any more.
+	}
+	return fmt.Errorf("%w: %w", errNotSealed, err)
 }
 
 // awaitPlace waits until the operator has said where the dataset lies.
@@ -167,26 +190,30 @@ func awaitPlace(ctx context.Context, s *session, key client.ObjectKey) (*v1alpha
 	ctx, cancel := context.WithTimeoutCause(ctx, placeTimeout, errNoOperator)
 	defer cancel()
 	var placed *v1alpha1.DatasetRetention
-	err := cluster.FollowDataset(ctx, s.client, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
+	err := s.follower().Dataset(ctx, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
 		placed = ds
 		return ds.Status.Location != nil, cluster.Uploadable(ds)
 	})
 	return placed, err
 }
 
-// conclude waits until the operator has checked the sealed dataset.
+// conclude waits until the operator has checked the sealed dataset. The operator
+// does that also if nobody waits.
 func conclude(ctx context.Context, s *session, key client.ObjectKey, sum transfer.Sum) error {
 	var last string
-	return cluster.FollowDataset(ctx, s.client, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
+	var verdict error
+	err := s.follower().Dataset(ctx, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
 		status := ds.Status
 		switch status.State {
 		case v1alpha1.DatasetReady, v1alpha1.DatasetInUse:
-			return true, summarize(s, ds, sum)
+			verdict = summarize(s, ds, sum)
+			return true, nil
 		case v1alpha1.DatasetInvalid:
-			return false, fmt.Errorf("dataset %s was sealed, but no run can use it (%s): %s Upload the data again under another name",
-				ds.Name, status.Reason, status.Message)
+			verdict = fmt.Errorf("dataset %s was sealed, but no run can use it (%s): %s", ds.Name, status.Reason, status.Message)
+			return true, nil
 		case v1alpha1.DatasetErasing:
-			return false, fmt.Errorf("dataset %s %w", ds.Name, cluster.ErrErasing)
+			verdict = fmt.Errorf("dataset %s %w", ds.Name, cluster.ErrErasing)
+			return true, nil
 		case v1alpha1.DatasetOpen, v1alpha1.DatasetSealing:
 		}
 		if line := overview.Summary(string(status.State), status.Reason, status.Message); line != last && status.State == v1alpha1.DatasetSealing {
@@ -195,12 +222,21 @@ func conclude(ctx context.Context, s *session, key client.ObjectKey, sum transfe
 		}
 		return false, nil
 	})
+	switch {
+	case err == nil:
+		return verdict
+	case ctx.Err() != nil:
+		err = errInterrupted
+	case errors.Is(err, cluster.ErrNotFound):
+		return err
+	}
+	return hintError{err, "the dataset is sealed, so the upload is complete and the operator checks it; see how that ends with: " + look(key)}
 }
 
 func summarize(s *session, ds *v1alpha1.DatasetRetention, sum transfer.Sum) error {
 	if ds.Status.ManifestDigest != sum.Digest {
 		return fmt.Errorf("dataset %s was sealed with another manifest than the one sent here: "+
-			"somebody else uploaded to it at the same time; upload the data again under another name", ds.Name)
+			"somebody else uploaded to it at the same time; upload the data again under another name, then delete this one", ds.Name)
 	}
 	s.say("Dataset %s is sealed and ready.\n", ds.Name)
 	s.say("  files     %d\n", sum.Files)

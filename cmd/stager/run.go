@@ -14,7 +14,6 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
@@ -90,12 +89,6 @@ func stage(terminated context.Context, c config, log *slog.Logger) (staging.Repo
 // connect makes the store's client, with a connection for each transfer.
 func connect(connections int) func(staging.StoreGrant, agent.CredentialsFunc) (agent.Store, error) {
 	return func(grant staging.StoreGrant, credentials agent.CredentialsFunc) (agent.Store, error) {
-		return objectstore.New(objectstore.Config{
-			Endpoint:       grant.Endpoint,
-			CABundle:       []byte(grant.CABundle),
-			Region:         grant.Region,
-			Credentials:    credentials,
-			MaxConnections: connections,
-		})
+		return agent.ConnectStore(grant, credentials, connections)
 	}
 }

@@ -16,7 +16,8 @@ import (
 type plan struct {
 	// adopt puts the finalizer on; before anything else.
 	adopt bool
-	// release takes the finalizer off without an erase: there never was a place.
+	// release takes the finalizer off without an erase: there never was a place,
+	// and a listing found nothing where it would be.
 	release bool
 	// expire deletes the object, whose time is over.
 	expire bool
@@ -54,10 +55,11 @@ func decide(seen observed) plan {
 }
 
 func decideErase(seen observed) plan {
-	if neverPlaced(seen.dataset) {
-		return plan{release: true}
-	}
 	p := plan{vetoes: eraseVetoes(seen)}
+	if neverPlaced(seen.dataset) && seen.inventory != nil && seen.inventory.Empty() {
+		p.release = len(p.vetoes) == 0
+		return p
+	}
 	counted := seen.dataset.Status.Erasure != nil || seen.inventory != nil
 	p.erase = len(p.vetoes) == 0 && counted
 	return p
@@ -156,8 +158,9 @@ func eraseVetoes(seen observed) []veto {
 
 // neverPlaced reports whether the dataset never had a place in the store. The
 // status is written for the first time together with the location, and nobody is
-// given credentials before that, so nothing can be there. A location that is
-// missing from a status that was written has been taken away: not the same.
+// given credentials before that, so nothing should be there; a listing has to say
+// so too, because a status can be lost. A location that is missing from a status
+// that was written has been taken away: not the same.
 func neverPlaced(d *v1alpha1.DatasetRetention) bool {
 	s := &d.Status
 	return s.Location == nil && s.State == "" && s.ObservedGeneration == 0 && len(s.Conditions) == 0

@@ -159,8 +159,14 @@ func TestDecideErase(t *testing.T) {
 			saw(after(hour), newDataset(usable, deleted, movedTo("artifacts", "x/")), runs(using("a"))),
 			outline{Vetoes: append(slices.Clone(refused), active...)},
 		},
-		"a dataset that never had a place is let go": {
-			saw(after(hour), newDataset(deleted)), outline{Release: true},
+		"a dataset that never had a place is let go once a listing was empty": {
+			saw(after(hour), newDataset(deleted), inventory(0, 0, 0)), outline{Release: true},
+		},
+		"a dataset that never had a place stays until there is a listing": {
+			saw(after(hour), newDataset(deleted)), outline{},
+		},
+		"a dataset whose status was lost is erased": {
+			saw(after(hour), newDataset(deleted), inventory(2, 20, 0)), outline{Erase: true},
 		},
 		"a dataset whose place was taken from its status is erased all the same": {
 			saw(after(hour), newDataset(usable, deleted, counted, func(d *v1alpha1.DatasetRetention) { d.Status.Location = nil })),

@@ -18,9 +18,9 @@ const (
 
 // Actions of events: what the controller was doing.
 const (
-	actionCheck = "Check"
-	actionErase = "Erase"
-	actionKeep  = "Expire"
+	actionCheck  = "Check"
+	actionErase  = "Erase"
+	actionExpire = "Expire"
 )
 
 // occurrence is an event to be sent.
@@ -61,7 +61,7 @@ func changedTo(before, after v1alpha1.DatasetRetentionStatus, kind string) (meta
 // expired tells that the controller deleted a dataset whose time was over.
 func expired() occurrence {
 	return occurrence{
-		corev1.EventTypeNormal, eventExpired, actionKeep,
+		corev1.EventTypeNormal, eventExpired, actionExpire,
 		"The dataset's time is over. It was deleted and its data is being erased.",
 	}
 }

@@ -161,7 +161,7 @@ func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
 // lookAtInventory counts what an erase will remove, once: the counts of the first
 // time are in the status, and a later one would find less.
 func (r *Reconciler) lookAtInventory(ctx context.Context, seen *observed) {
-	if neverPlaced(seen.dataset) || seen.dataset.Status.Erasure != nil || len(eraseVetoes(*seen)) > 0 {
+	if seen.dataset.Status.Erasure != nil || len(eraseVetoes(*seen)) > 0 {
 		return
 	}
 	found, err := r.opts.Eraser.Inventory(ctx, target(*seen))

@@ -222,7 +222,27 @@ func TestForeignPlaceIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestNeverPlacedDatasetIsLetGoWithoutTheStore(t *testing.T) {
+func TestDatasetWhoseStatusWasLostIsErased(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	d := newDataset(raw)
+	l.must(l.api.Create(t.Context(), d))
+	l.settle()
+	l.upload()
+	d, _ = l.dataset()
+	d.Status = v1alpha1.DatasetRetentionStatus{}
+	l.must(l.api.Status().Update(t.Context(), d))
+	l.must(l.api.Delete(t.Context(), d))
+	l.settle()
+	if left := l.warehouse.left(t, testPrefix); left != 0 {
+		t.Errorf("%d objects are left", left)
+	}
+	if _, there := l.dataset(); there || len(l.warehouse.receipts(t)) != 1 {
+		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts(t)))
+	}
+}
+
+func TestNeverPlacedDatasetIsLetGoWithoutAReceipt(t *testing.T) {
 	t.Parallel()
 	l := newLife(t, &faults{})
 	d := newDataset()

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,7 +79,7 @@ func TestDiscover(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(tc.objects...).Build()
+			c := fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(tc.objects...).Build()
 			got, err := Discover(t.Context(), c, tc.override)
 			if tc.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.wantErr) || errors.Is(err, ErrNoBroker) != tc.noBroker {
@@ -148,7 +148,7 @@ func TestToken(t *testing.T) {
 			t.Parallel()
 			tokens := Tokens{
 				Config:  &tc.config,
-				Client:  fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(tc.objects...).Build(),
+				Client:  fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(tc.objects...).Build(),
 				Account: client.ObjectKey{Namespace: "team", Name: DefaultServiceAccount},
 			}
 			got, err := tokens.Token(t.Context())

@@ -1,4 +1,5 @@
-// Package access finds the broker and the token that it is shown.
+// Package access finds the broker and the token that it is shown, and says which
+// role is missing where a right is.
 //
 // # Where the broker is
 //

@@ -17,6 +17,13 @@ import (
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
+// Role is the ClusterRole that holds the rights that the commands need in a
+// namespace; see config/rbac/user_roles.yaml.
+const Role = "lethe-user"
+
+// AskForRole says to a person without a right of Role what to do.
+const AskForRole = "ClusterRole " + Role + " holds this right: ask who administers the namespace to bind it to you with a RoleBinding"
+
 // DefaultServiceAccount is used where the kubeconfig yields no token.
 const DefaultServiceAccount = "lethe-uploader"
 
@@ -34,16 +41,24 @@ type Tokens struct {
 }
 
 // Token is asked for afresh before each request, so that login plugins can renew
-// theirs; it makes at most one call to the API server.
-func (t Tokens) Token(ctx context.Context) (string, error) {
-	token, err := personal(ctx, t.Config)
-	if err != nil {
-		return "", err
+// theirs; it makes at most one call to the API server. The token is lent if it is
+// the service account's.
+func (t Tokens) Token(ctx context.Context) (token string, lent bool, err error) {
+	token, err = personal(ctx, t.Config)
+	if err != nil || token != "" {
+		return token, false, err
 	}
-	if token != "" {
-		return token, nil
+	token, err = t.serviceAccount(ctx)
+	return token, true, err
+}
+
+// Grant says how whoever the broker sees comes by the rights that a command needs.
+func (t Tokens) Grant(lent bool) string {
+	if lent {
+		return fmt.Sprintf("the one who needs it is service account %s, whose token was used; bind ClusterRole %s to it with: %s",
+			t.Account.Name, Role, t.bind())
 	}
-	return t.serviceAccount(ctx)
+	return AskForRole
 }
 
 // personal takes the bearer token that client-go would send to the API server,
@@ -105,8 +120,8 @@ func (t Tokens) serviceAccount(ctx context.Context) (string, error) {
 			"create it with: %s", t.Account.Name, t.recipe())
 	case apierrors.IsForbidden(err):
 		return "", fmt.Errorf("your kubeconfig has no token, and you may not use service account %s of namespace %s instead: "+
-			"ask for the right to create serviceaccounts/token, or log in with a token: %w",
-			t.Account.Name, t.Account.Namespace, err)
+			"log in with a token, or ask for a Role (ClusterRole %s is not enough) with the verb create on serviceaccounts/token: %w",
+			t.Account.Name, t.Account.Namespace, Role, err)
 	case err != nil:
 		return "", fmt.Errorf("request token of service account %s: %w", t.Account.Name, err)
 	}
@@ -114,8 +129,10 @@ func (t Tokens) serviceAccount(ctx context.Context) (string, error) {
 }
 
 func (t Tokens) recipe() string {
+	return fmt.Sprintf("kubectl -n %s create serviceaccount %s && %s", t.Account.Namespace, t.Account.Name, t.bind())
+}
+
+func (t Tokens) bind() string {
 	ns, name := t.Account.Namespace, t.Account.Name
-	return fmt.Sprintf("kubectl -n %s create serviceaccount %s && "+
-		"kubectl -n %s create rolebinding %s --clusterrole=lethe-user --serviceaccount=%s:%s",
-		ns, name, ns, name, ns, name)
+	return fmt.Sprintf("kubectl -n %s create rolebinding %s --clusterrole=%s --serviceaccount=%s:%s", ns, name, Role, ns, name)
 }

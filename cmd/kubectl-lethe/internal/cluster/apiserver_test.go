@@ -89,7 +89,7 @@ func TestOnAnAPIServer(t *testing.T) {
 	go place(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	must(FollowDataset(ctx, c, key, placed))
+	must(follower(c).Dataset(ctx, key, placed))
 
 	if err := Seal(t.Context(), c, key, "another-uid"); err == nil {
 		t.Error("a dataset of another UID was sealed")
@@ -105,7 +105,7 @@ func TestOnAnAPIServer(t *testing.T) {
 	}
 
 	go func() { _ = c.Delete(ctx, ds) }()
-	err = FollowDataset(ctx, c, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, nil })
+	err = follower(c).Dataset(ctx, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, nil })
 	if !errors.Is(err, ErrNotFound) {
 		t.Errorf("erased dataset: got %v, want ErrNotFound", err)
 	}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -196,6 +197,9 @@ func place(t *testing.T, c client.Client) {
 
 func placed(ds *v1alpha1.DatasetRetention) (bool, error) { return ds.Status.Location != nil, nil }
 
+// follower waits in the time of the bubble that it runs in.
+func follower(c client.WithWatch) Follower { return Follower{Client: c, Clock: clock.RealClock{}} }
+
 func TestFollowSeesAChangeThatComesLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -204,7 +208,7 @@ func TestFollowSeesAChangeThatComesLater(t *testing.T) {
 			synctest.Wait() // Until the follower has read the dataset and waits.
 			place(t, c)
 		}()
-		if err := FollowDataset(t.Context(), c, key, placed); err != nil {
+		if err := follower(c).Dataset(t.Context(), key, placed); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -222,7 +226,7 @@ func TestFollowOpensABrokenConnectionAgain(t *testing.T) {
 				return c.Watch(ctx, l, opts...)
 			},
 		}, dataset(func(ds *v1alpha1.DatasetRetention) { ds.Status.Location = &v1alpha1.ObjectLocation{} }))
-		if err := FollowDataset(t.Context(), c, key, placed); err != nil {
+		if err := follower(c).Dataset(t.Context(), key, placed); err != nil {
 			t.Fatal(err)
 		}
 		if opened != 3 {
@@ -272,7 +276,7 @@ func TestFollowEnds(t *testing.T) {
 						_ = c.Delete(ctx, dataset())
 					}
 				}()
-				err := FollowDataset(ctx, c, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, tc.visit })
+				err := follower(c).Dataset(ctx, key, func(*v1alpha1.DatasetRetention) (bool, error) { return false, tc.visit })
 				if !errors.Is(err, tc.wantErr) {
 					t.Errorf("error: got %v, want %v", err, tc.wantErr)
 				}

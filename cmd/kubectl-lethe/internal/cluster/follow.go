@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -24,16 +25,23 @@ const (
 // errBroken says that a watch ended before it had shown enough.
 var errBroken = errors.New("the API server does not answer")
 
-// FollowDataset calls visit with the dataset as it is now and after each change,
+// Follower waits for changes.
+type Follower struct {
+	Client client.WithWatch
+	// Clock times the pauses before a broken connection is opened again.
+	Clock clock.Clock
+}
+
+// Dataset calls visit with the dataset as it is now and after each change,
 // until visit reports true or fails; its error is returned as it is. The error
 // wraps ErrNotFound when the dataset is not there or goes away. A state may be
 // visited twice.
-func FollowDataset(
-	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*v1alpha1.DatasetRetention) (bool, error),
+func (f Follower) Dataset(
+	ctx context.Context, key client.ObjectKey, visit func(*v1alpha1.DatasetRetention) (bool, error),
 ) error {
 	sources := []source{{&v1alpha1.DatasetRetentionList{}, byName(key)}}
-	return follow(ctx, c, sources, func() (bool, error) {
-		ds, err := GetDataset(ctx, c, key)
+	return f.follow(ctx, sources, func() (bool, error) {
+		ds, err := GetDataset(ctx, f.Client, key)
 		if err != nil {
 			return false, classify(err)
 		}
@@ -41,13 +49,13 @@ func FollowDataset(
 	})
 }
 
-// FollowRun does for a run what FollowDataset does for a dataset.
-func FollowRun(
-	ctx context.Context, c client.WithWatch, key client.ObjectKey, visit func(*v1alpha1.TrainingRun) (bool, error),
+// Run does for a run what Dataset does for a dataset.
+func (f Follower) Run(
+	ctx context.Context, key client.ObjectKey, visit func(*v1alpha1.TrainingRun) (bool, error),
 ) error {
 	sources := []source{{&v1alpha1.TrainingRunList{}, byName(key)}}
-	return follow(ctx, c, sources, func() (bool, error) {
-		run, err := GetRun(ctx, c, key)
+	return f.follow(ctx, sources, func() (bool, error) {
+		run, err := GetRun(ctx, f.Client, key)
 		if err != nil {
 			return false, classify(err)
 		}
@@ -55,18 +63,17 @@ func FollowRun(
 	})
 }
 
-// FollowPods does the same for a run together with its pods.
-func FollowPods(
-	ctx context.Context, c client.WithWatch, key client.ObjectKey,
-	visit func(*v1alpha1.TrainingRun, []corev1.Pod) (bool, error),
+// Pods does the same for a run together with its pods.
+func (f Follower) Pods(
+	ctx context.Context, key client.ObjectKey, visit func(*v1alpha1.TrainingRun, []corev1.Pod) (bool, error),
 ) error {
 	sources := []source{{&v1alpha1.TrainingRunList{}, byName(key)}, {&corev1.PodList{}, ofRun(key)}}
-	return follow(ctx, c, sources, func() (bool, error) {
-		run, err := GetRun(ctx, c, key)
+	return f.follow(ctx, sources, func() (bool, error) {
+		run, err := GetRun(ctx, f.Client, key)
 		if err != nil {
 			return false, classify(err)
 		}
-		pods, err := Pods(ctx, c, key)
+		pods, err := Pods(ctx, f.Client, key)
 		if err != nil {
 			return false, classify(err)
 		}
@@ -99,9 +106,9 @@ type source struct {
 
 // follow calls check once and after each change in the sources. A check reads
 // live, so it never sees an older state than the one before.
-func follow(ctx context.Context, c client.WithWatch, sources []source, check func() (bool, error)) error {
+func (f Follower) follow(ctx context.Context, sources []source, check func() (bool, error)) error {
 	for broken := 0; ; {
-		checked, err := followOnce(ctx, c, sources, check)
+		checked, err := followOnce(ctx, f.Client, sources, check)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -117,7 +124,7 @@ func follow(ctx context.Context, c client.WithWatch, sources []source, check fun
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(reopenAfter):
+		case <-f.Clock.After(reopenAfter):
 		}
 	}
 }

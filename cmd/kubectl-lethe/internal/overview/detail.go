@@ -39,7 +39,7 @@ func Run(out io.Writer, run *v1alpha1.TrainingRun, now time.Time) error {
 		d.line("Get them", fmt.Sprintf("kubectl lethe artifacts %s DIR -n %s", run.Name, run.Namespace))
 	}
 	d.failure(run)
-	d.conditions(status.Conditions, now)
+	d.conditions(status.Conditions, status.Message, now)
 	return d.write(out)
 }
 
@@ -72,7 +72,7 @@ func Dataset(out io.Writer, ds *v1alpha1.DatasetRetention, now time.Time) error 
 	if status.State == v1alpha1.DatasetOpen && ds.DeletionTimestamp == nil {
 		d.line("Upload", fmt.Sprintf("kubectl lethe upload DIR %s -n %s", ds.Name, ds.Namespace))
 	}
-	d.conditions(status.Conditions, now)
+	d.conditions(status.Conditions, status.Message, now)
 	return d.write(out)
 }
 
@@ -91,26 +91,31 @@ func (d *detail) failure(run *v1alpha1.TrainingRun) {
 	if f == nil {
 		return
 	}
-	d.line("Failure", f.Reason)
+	// Usually both are above already, as state and message.
+	if f.Reason != run.Status.Reason {
+		d.line("Failure", f.Reason)
+	}
 	if f.Message != run.Status.Message {
-		d.line("", f.Message)
+		d.line("Because", f.Message)
 	}
 	if f.ExitCode != nil {
 		d.line("Exit code", strconv.Itoa(int(*f.ExitCode)))
 	}
-	d.line("What to do", Hint(run))
 }
 
-func (d *detail) conditions(conditions []metav1.Condition, now time.Time) {
+// conditions does not repeat the message that stands above.
+func (d *detail) conditions(conditions []metav1.Condition, above string, now time.Time) {
 	if len(conditions) == 0 {
 		return
 	}
 	d.text.WriteString("\n")
 	rows := [][]string{{"CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"}}
 	for _, c := range conditions {
-		rows = append(rows, []string{
-			c.Type, string(c.Status), orNone(c.Reason), age(c.LastTransitionTime, now), orNone(c.Message),
-		})
+		message := orNone(c.Message)
+		if above != "" && c.Message == above {
+			message = "(see above)"
+		}
+		rows = append(rows, []string{c.Type, string(c.Status), orNone(c.Reason), age(c.LastTransitionTime, now), message})
 	}
 	_ = table(&d.text, rows) // A strings.Builder takes everything.
 }

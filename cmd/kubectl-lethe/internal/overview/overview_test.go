@@ -59,6 +59,8 @@ func succeeded() v1alpha1.TrainingRun {
 	}
 }
 
+const exitCode3 = "the trainer ended with exit code 3; `kubectl lethe logs digits-2` shows its output"
+
 func failed() v1alpha1.TrainingRun {
 	return v1alpha1.TrainingRun{
 		ObjectMeta: meta("digits-2", time.Minute),
@@ -66,11 +68,15 @@ func failed() v1alpha1.TrainingRun {
 			DatasetRef: v1alpha1.DatasetReference{Name: "digits"}, Trainer: v1alpha1.Trainer{Image: "registry/trainer:2"},
 		},
 		Status: v1alpha1.TrainingRunStatus{
-			State: v1alpha1.RunFailed, Reason: v1alpha1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.",
+			State: v1alpha1.RunFailed, Reason: v1alpha1.ReasonNonZeroExit, Message: exitCode3,
 			StartTime: at(-50 * time.Second), CompletionTime: at(-10 * time.Second),
 			Failure: &v1alpha1.RunFailure{
-				Reason: v1alpha1.ReasonNonZeroExit, Message: "The trainer ended with exit code 3.", ExitCode: new(int32(3)),
+				Reason: v1alpha1.ReasonNonZeroExit, Message: exitCode3, ExitCode: new(int32(3)),
 			},
+			Conditions: []metav1.Condition{{
+				Type: v1alpha1.ConditionComplete, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonNonZeroExit,
+				Message: exitCode3, LastTransitionTime: *at(-10 * time.Second),
+			}},
 		},
 	}
 }
@@ -150,6 +156,22 @@ func TestDetails(t *testing.T) {
 	}
 }
 
+// A failure may be older than what the status says now.
+func TestFailureIsShownWhereTheStatusSaysSomethingElse(t *testing.T) {
+	t.Parallel()
+	run := failed()
+	run.Status.Reason, run.Status.Message = v1alpha1.ReasonPodLost, "the Pod is gone"
+	var b strings.Builder
+	if err := Run(&b, &run, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"Message:    the Pod is gone\n", "Failure:    NonZeroExit\n", "Because:    " + exitCode3 + "\n"} {
+		if strings.Count(b.String(), text) != 1 {
+			t.Errorf("not exactly once %q:\n%s", text, &b)
+		}
+	}
+}
+
 func TestGoes(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -179,24 +201,5 @@ func TestGoes(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestHints(t *testing.T) {
-	t.Parallel()
-	for reason := range hints {
-		run := failed()
-		run.Status.Failure.Reason = reason
-		if got := Hint(&run); got == "" || strings.Contains(got, "{") {
-			t.Errorf("%s: got %q", reason, got)
-		}
-	}
-	run := failed()
-	if want, got := "read the trainer's last words with: kubectl lethe logs digits-2 -n team", Hint(&run); got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	run.Status.Failure.Reason = "SomethingNew"
-	if got := Hint(&run); got != "" {
-		t.Errorf("unknown reason: got %q, want nothing", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -32,6 +33,8 @@ type OpenFunc func(ctx context.Context, namespace, pod string, options *corev1.P
 type Reader struct {
 	Client client.WithWatch
 	Open   OpenFunc
+	// Clock times the pauses before a broken connection is opened again.
+	Clock clock.Clock
 	// Out gets the log.
 	Out io.Writer
 	// Waiting is told what the start waits for, each time that changes.
@@ -99,7 +102,7 @@ func (r Reader) Follow(ctx context.Context, key client.ObjectKey, container stri
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(againAfter):
+		case <-r.Clock.After(againAfter):
 		}
 	}
 }
@@ -107,7 +110,8 @@ func (r Reader) Follow(ctx context.Context, key client.ObjectKey, container stri
 // wait gives the pod in which the container has started.
 func (r Reader) wait(ctx context.Context, key client.ObjectKey, container string) (string, error) {
 	var pod, last string
-	err := cluster.FollowPods(ctx, r.Client, key, func(run *v1alpha1.TrainingRun, pods []corev1.Pod) (bool, error) {
+	follower := cluster.Follower{Client: r.Client, Clock: r.Clock}
+	err := follower.Pods(ctx, key, func(run *v1alpha1.TrainingRun, pods []corev1.Pod) (bool, error) {
 		at, err := locate(run, pods, container)
 		if err != nil {
 			return false, err

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -118,7 +119,7 @@ func newReader(t *testing.T, open OpenFunc, objects ...client.Object) (reader Re
 	return Reader{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
 			WithStatusSubresource(&corev1.Pod{}).Build(),
-		Open: open, Out: out, Waiting: func(reason string) { notes.WriteString(reason + "\n") },
+		Open: open, Clock: clock.RealClock{}, Out: out, Waiting: func(reason string) { notes.WriteString(reason + "\n") },
 	}, out, notes
 }
 

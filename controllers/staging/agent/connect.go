@@ -1,15 +1,16 @@
-package main
+package agent
 
 import (
 	"fmt"
 
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
-	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
 
-// connectStore makes a client for the place that the broker granted.
-func connectStore(grant staging.StoreGrant, credentials agent.CredentialsFunc, connections int) (agent.Store, error) {
+// ConnectStore makes the client for the place that the broker granted, with this
+// many connections at most. It sends nothing; the error says that the grant's
+// address or certificates can not be used.
+func ConnectStore(grant staging.StoreGrant, credentials CredentialsFunc, connections int) (Store, error) {
 	store, err := objectstore.New(objectstore.Config{
 		Endpoint:       grant.Endpoint,
 		CABundle:       []byte(grant.CABundle),
