@@ -114,13 +114,15 @@ type EnvVar struct {
 
 // TrainerResources is what the trainer gets beside GPUs.
 type TrainerResources struct {
-	// cpu in cores, for example "4" or "500m".
+	// cpu in cores, greater than zero, for example "4", "0.5" or "500m". Exponents
+	// are not taken: the largest of them keep a parser busy for ever.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="cpu is greater than zero"
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9]{1,6}([.][0-9]{1,3}|m)?$') && string(self).matches('[1-9]')",message="cpu is greater than zero and written like 4, 0.5 or 500m"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
-	// memory, for example "16Gi".
+	// memory, greater than zero, for example "16Gi" or "1.5Gi". Exponents are not
+	// taken.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || quantity(string(self)).isGreaterThan(quantity('0'))",message="memory is greater than zero"
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9]{1,15}([.][0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$') && string(self).matches('[1-9]')",message="memory is greater than zero and written like 512Mi or 1.5Gi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 

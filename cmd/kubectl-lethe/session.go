@@ -39,7 +39,9 @@ type session struct {
 }
 
 // follower waits for changes.
-func (s *session) follower() cluster.Follower { return cluster.Follower{Client: s.client, Clock: s.clock} }
+func (s *session) follower() cluster.Follower {
+	return cluster.Follower{Client: s.client, Clock: s.clock}
+}
 
 // key names an object in the namespace of the session.
 func (s *session) key(name string) client.ObjectKey {

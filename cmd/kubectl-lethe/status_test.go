@@ -23,7 +23,8 @@ func TestStatusAndLogs(t *testing.T) {
 	t.Parallel()
 	failed := trainingRun("bad", v1alpha1.RunFailed)
 	failed.Status.Reason = v1alpha1.ReasonOOMKilled
-	failed.Status.Failure = &v1alpha1.RunFailure{Reason: v1alpha1.ReasonOOMKilled}
+	failed.Status.Message = "raise spec.trainer.resources.memory"
+	failed.Status.Failure = &v1alpha1.RunFailure{Reason: v1alpha1.ReasonOOMKilled, Message: failed.Status.Message}
 	digits := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits", UID: "uid"}}
 	same := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "good", UID: "uid"}}
 	pod := &corev1.Pod{
@@ -41,17 +42,20 @@ func TestStatusAndLogs(t *testing.T) {
 	}{
 		"lists all":                    {args: []string{"status"}, out: []string{"RUN", "bad", "good", "DATASET", "digits"}},
 		"shows a run and its namesake": {args: []string{"status", "good"}, out: []string{"Run:        good", "Dataset:    good"}},
-		"shows a dataset by its kind":  {args: []string{"status", "dataset/good"}, out: []string{"Dataset:    good"}},
-		"says what to do":              {args: []string{"status", "bad"}, out: []string{"What to do: raise spec.trainer.resources.memory"}},
+		"shows a dataset by its kind":  {args: []string{"status", "datasetretention/good"}, out: []string{"Dataset:    good"}},
+		"takes a kind as kubectl does": {args: []string{"status", "trainingruns.lethe.dev/good"}, out: []string{"Run:        good"}},
+		"says what to do":              {args: []string{"status", "bad"}, out: []string{"Message:    raise spec.trainer.resources.memory"}},
 		"knows no such name":           {args: []string{"status", "nobody"}, code: 1, err: "there is no run and no dataset nobody in namespace team"},
-		"knows no such run":            {args: []string{"status", "run/digits"}, code: 1, err: "run digits does not exist"},
-		"knows no such kind":           {args: []string{"status", "pod/x"}, code: staging.ExitUsage, err: "neither a run nor a dataset"},
+		"knows no such run":            {args: []string{"status", "trainingrun/digits"}, code: 1, err: "run digits does not exist"},
+		"knows no such kind":           {args: []string{"status", "pod/x"}, code: staging.ExitUsage, err: "write trainingrun/NAME or datasetretention/NAME"},
+		"knows no short name":          {args: []string{"status", "dataset/good"}, code: staging.ExitUsage, err: "names neither a run nor a dataset"},
+		"needs a name behind the kind": {args: []string{"status", "trainingrun/"}, code: staging.ExitUsage, err: "names neither a run nor a dataset"},
 		"follows a run to success":     {args: []string{"status", "-w", "good"}, out: []string{"Succeeded", "State:      Succeeded"}},
 		"follows a run to failure":     {args: []string{"status", "-w", "bad"}, code: 1, out: []string{"Failed (OOMKilled)"}, err: "error: run bad failed (OOMKilled)\n"},
 		"has to know what to follow":   {args: []string{"status", "-w"}, code: staging.ExitUsage, err: "--watch needs the name"},
 		"shows a log":                  {args: []string{"logs", "good"}, out: []string{"team/good-x/trainer\n"}},
 		"follows a log":                {args: []string{"logs", "-f", "good"}, out: []string{"team/good-x/trainer\n"}},
-		"has no log of what is gone":   {args: []string{"logs", "bad"}, code: 1, err: "its pod is gone. Failed (OOMKilled)"},
+		"has no log of what is gone":   {args: []string{"logs", "bad"}, code: 1, err: "its pod is gone. Failed (OOMKilled): raise"},
 		"knows the containers":         {args: []string{"logs", "good", "-c", "x"}, code: staging.ExitUsage, err: "one of stage-in, trainer, stage-out"},
 		"shows its version":            {args: []string{"version"}, out: []string{"kubectl-lethe ", "API lethe.dev/v1alpha1\n"}},
 		"explains itself":              {out: []string{"kubectl lethe [command]"}},
@@ -85,20 +89,27 @@ func TestStatusOfNothing(t *testing.T) {
 func TestReport(t *testing.T) {
 	t.Parallel()
 	forbidden := apierrors.NewForbidden(v1alpha1.Resource("trainingruns"), "a", errors.New("no right"))
+	pods := corev1.Resource("pods")
+	noLogs := apierrors.NewForbidden(pods, "a", errors.New(`User "ann" cannot get resource "pods/log" in API group "" in the namespace "team"`))
+	noToken := apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "a", errors.New(`User "ann" cannot create resource "serviceaccounts/token"`))
+	const askForRole = "; ClusterRole lethe-user holds this right: ask who administers the namespace to bind it to you with a RoleBinding\n"
 	tests := map[string]struct {
 		err  error
 		code int
 		want string
 	}{
-		"nothing":       {},
-		"any failure":   {errors.New("one\n  two"), 1, "error: one two\n"},
-		"usage":         {usageError{errors.New("wrong flag")}, staging.ExitUsage, "error: wrong flag\n"},
-		"interruption":  {context.Canceled, exitInterrupted, "error: interrupted\n"},
-		"missing right": {fmt.Errorf("read run a: %w", forbidden), staging.ExitDenied, "no right\n"},
-		"expired login": {apierrors.NewUnauthorized("expired"), staging.ExitDenied, "log in to the cluster again\n"},
-		"corrupt data":  {fmt.Errorf("download: %w", transfer.ErrCorrupt), staging.ExitDatasetCorrupt, "tell your administrator\n"},
-		"an outage":     {fmt.Errorf("upload: %w", transfer.ErrUnavailable), staging.ExitUnavailable, "try again later\n"},
-		"no API server": {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, 1, "check the network, and the address in your kubeconfig\n"},
+		"no right to the logs":         {fmt.Errorf("open the log: %w", noLogs), staging.ExitDenied, `"pods/log" in API group "" in the namespace "team"` + askForRole},
+		"no right to lend a token":     {noToken, staging.ExitDenied, "serviceaccounts/token\"\n"},
+		"an admission plugin's answer": {apierrors.NewForbidden(pods, "a", errors.New("exceeded quota")), staging.ExitDenied, "exceeded quota\n"},
+		"nothing":                      {},
+		"any failure":                  {errors.New("one\n  two"), 1, "error: one two\n"},
+		"usage":                        {usageError{errors.New("wrong flag")}, staging.ExitUsage, "error: wrong flag\n"},
+		"interruption":                 {context.Canceled, exitInterrupted, "error: interrupted\n"},
+		"missing right":                {fmt.Errorf("read run a: %w", forbidden), staging.ExitDenied, "no right\n"},
+		"expired login":                {apierrors.NewUnauthorized("expired"), staging.ExitDenied, "log in to the cluster again\n"},
+		"corrupt data":                 {fmt.Errorf("download: %w", transfer.ErrCorrupt), staging.ExitDatasetCorrupt, "tell your administrator\n"},
+		"an outage":                    {fmt.Errorf("upload: %w", transfer.ErrUnavailable), staging.ExitUnavailable, "try again later\n"},
+		"no API server":                {&net.OpError{Op: "dial", Err: errors.New("connection refused")}, 1, "check the network, and the address in your kubeconfig\n"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

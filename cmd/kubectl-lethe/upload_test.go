@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -87,6 +88,25 @@ func TestUploadThatIsInterruptedGoesOn(t *testing.T) {
 	}
 }
 
+func TestUploadThatIsInterruptedAfterTheSealIsComplete(t *testing.T) {
+	t.Parallel()
+	w, dir := newWorld(t), folder(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	w.verdict, w.onSeal = v1alpha1.DatasetSealing, cancel
+	code := w.run(ctx, "upload", dir, "digits")
+	const hint = "the upload is complete and the operator checks it; " +
+		"see how that ends with: kubectl lethe status datasetretention/digits -n team\n"
+	if code != exitInterrupted || !strings.HasSuffix(w.errOut.String(), hint) || strings.Contains(w.errOut.String(), "--resume") {
+		t.Fatalf("exit code %d, want %d and %q:\n%s", code, exitInterrupted, hint, &w.errOut)
+	}
+	code = w.run(t.Context(), "upload", dir, "digits", "--resume")
+	if want := "it is complete; see what became of it with: kubectl lethe status datasetretention/digits -n team\n"; code != 1 ||
+		!strings.HasSuffix(w.errOut.String(), want) {
+		t.Errorf("exit code %d, want 1 and %q:\n%s", code, want, &w.errOut)
+	}
+}
+
 func TestUploadFails(t *testing.T) {
 	t.Parallel()
 	erasing := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{
@@ -104,6 +124,7 @@ func TestUploadFails(t *testing.T) {
 		"when the folder does not exist": {dir: "/nowhere", code: staging.ExitUsage, want: "no such file"},
 		"when a flag is wrong":           {args: []string{"digits", "--parallel", "0"}, code: staging.ExitUsage, want: "--parallel must be from 1 to 256"},
 		"when a time is wrong":           {args: []string{"digits", "--max-age", "1ms"}, code: staging.ExitUsage, want: "--max-age must be whole seconds"},
+		"when a time is too long":        {args: []string{"digits", "--max-age", "87601h"}, code: staging.ExitUsage, want: "at most 87600h\n"},
 		"when an argument is missing":    {args: []string{"--resume"}, code: staging.ExitUsage, want: "see: kubectl lethe upload --help"},
 		"when a flag is unknown":         {args: []string{"digits", "--force"}, code: staging.ExitUsage, want: "unknown flag: --force"},
 		"when the dataset is being erased": {
@@ -113,7 +134,11 @@ func TestUploadFails(t *testing.T) {
 			prepare: func(w *world) {
 				w.refuse = &staging.Problem{Status: 403, Reason: staging.ProblemForbidden, Detail: "you need the verb create"}
 			},
-			code: staging.ExitDenied, want: "you need the verb create",
+			code: staging.ExitDenied, want: "you need the verb create; ClusterRole lethe-user holds this right",
+		},
+		"when the seal is refused": {
+			prepare: func(w *world) { w.refuseSeal = errors.New("the API server is busy") },
+			code:    1, want: "the API server is busy; all files have been sent; go on with: kubectl lethe upload ",
 		},
 		"when there is no login for the broker": {
 			prepare: func(w *world) { w.session.config = &rest.Config{} },
@@ -121,7 +146,7 @@ func TestUploadFails(t *testing.T) {
 		},
 		"when the operator can not use what was sealed": {
 			prepare: func(w *world) { w.verdict = v1alpha1.DatasetInvalid },
-			code:    1, want: "no run can use it (Empty): The manifest lists nothing.",
+			code:    1, want: "no run can use it (Empty): The manifest lists nothing. Upload the data again under another name, then delete this one.\n",
 		},
 		"when the dataset is deleted at once": {
 			prepare: func(w *world) { w.verdict = v1alpha1.DatasetErasing },
@@ -131,7 +156,7 @@ func TestUploadFails(t *testing.T) {
 			prepare: func(w *world) {
 				w.onSeal = func() { w.objects[prefix+"manifest.jsonl"] = []byte("another one") }
 			},
-			code: 1, want: "somebody else uploaded to it at the same time",
+			code: 1, want: "at the same time; upload the data again under another name, then delete this one\n",
 		},
 	}
 	for name, tc := range tests {

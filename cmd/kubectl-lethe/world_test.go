@@ -56,6 +56,8 @@ type world struct {
 	refuse *staging.Problem
 	onPut  func(key string) error
 	onSeal func()
+	// refuseSeal is what the API server answers instead of sealing; nil for the usual.
+	refuseSeal error
 	// verdict is what the operator says of a sealed dataset.
 	verdict v1alpha1.DatasetState
 }
@@ -118,14 +120,17 @@ func (w *world) placeAfterApply(
 func (w *world) checkAfterSeal(
 	ctx context.Context, c client.WithWatch, obj client.Object, patch client.Patch, opts ...client.PatchOption,
 ) error {
+	if w.refuseSeal != nil {
+		return w.refuseSeal
+	}
 	if err := c.Patch(ctx, obj, patch, opts...); err != nil {
 		return err
 	}
 	if w.onSeal != nil {
 		w.onSeal()
 	}
-	return w.status(ctx, c, func(status *v1alpha1.DatasetRetentionStatus) {
-		status.State, status.Reason, status.Message = w.verdict, v1alpha1.ReasonEmpty, "The manifest lists nothing."
+	return w.status(context.WithoutCancel(ctx), c, func(status *v1alpha1.DatasetRetentionStatus) {
+		status.State, status.Reason, status.Message = w.verdict, v1alpha1.ReasonEmpty, "The manifest lists nothing. Upload the data again under another name, then delete this one."
 		status.ManifestDigest = objectkey.Digest(w.objects[objectkey.Manifest(prefix)])
 		status.ExpiresAt = &metav1.Time{Time: time.Now().Add(720*time.Hour + time.Minute)}
 	})

@@ -8,6 +8,9 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/controllers/staging/broker"
 )
 
 // config is everything that can be set from outside. A flag wins over its
@@ -54,7 +57,7 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.StringVar(&c.datasets, "datasets-bucket", "lethe-datasets", "bucket of the datasets")
 	flags.StringVar(&c.artifacts, "artifacts-bucket", "lethe-artifacts", "bucket of the runs' artifacts")
 	flags.StringVar(&c.receipts, "receipts-bucket", "lethe-receipts", "bucket of the erase receipts; should have object lock")
-	flags.DurationVar(&c.credentialLife, "credential-life", time.Hour, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
+	flags.DurationVar(&c.credentialLife, "credential-life", broker.DefaultCredentialLife, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
 	flags.BoolVar(&c.leaderElect, "leader-elect", false, "reconcile in one replica at a time")
 	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
 	if err := flags.Parse(args); err != nil {
@@ -91,8 +94,8 @@ func (c config) validate() error {
 			errs = append(errs, fmt.Errorf("--%s must be an https URL", u.flag))
 		}
 	}
-	if c.credentialLife < 15*time.Minute {
-		errs = append(errs, errors.New("--credential-life is at least 15m, the shortest that STS gives"))
+	if c.credentialLife < objectstore.MinSessionLife {
+		errs = append(errs, fmt.Errorf("--credential-life is at least %s, the shortest that STS gives", objectstore.MinSessionLife))
 	}
 	if !strings.Contains(" debug info error ", " "+c.logLevel+" ") {
 		errs = append(errs, fmt.Errorf("--log-level %q is not debug, info or error", c.logLevel))

@@ -23,7 +23,7 @@ func TestParseConfig(t *testing.T) {
 		"has defaults for all else":          {args: required},
 		"refuses a plain broker URL":         {args: append(required, "--broker-url=http://broker"), wantErr: "--broker-url must be an https URL"},
 		"refuses one bucket for two things":  {args: append(required, "--receipts-bucket=lethe-datasets"), wantErr: "bucket of their own"},
-		"refuses a life that STS can't give": {args: append(required, "--credential-life=1m"), wantErr: "at least 15m"},
+		"refuses a life that STS can't give": {args: append(required, "--credential-life=1m"), wantErr: "at least 15m0s"},
 		"refuses an unknown log level":       {args: append(required, "--log-level=loud"), wantErr: `"loud"`},
 		"refuses arguments":                  {args: append(required, "now"), wantErr: `unexpected argument "now"`},
 	}

@@ -100,7 +100,7 @@ func (g *scrapeGuard) judge(r *http.Request) (int, error) {
 	if err != nil {
 		return http.StatusServiceUnavailable, fmt.Errorf("review access: %w", err)
 	}
-	if !may.Status.Allowed {
+	if !may.Status.Allowed || may.Status.Denied {
 		return http.StatusForbidden, nil
 	}
 	return http.StatusOK, nil

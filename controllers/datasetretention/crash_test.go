@@ -12,7 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
-	testingclock "k8s.io/utils/clock/testing"
+	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -30,7 +30,7 @@ type life struct {
 	// api is the API server without faults: what users and other controllers see.
 	api       client.WithWatch
 	warehouse *warehouse
-	clock     *testingclock.FakePassiveClock
+	clock     *clocktesting.FakePassiveClock
 	keeper    *Reconciler
 	key       client.ObjectKey
 }
@@ -41,7 +41,7 @@ func newLife(t *testing.T, f *faults) *life {
 	t.Helper()
 	l := &life{
 		t: t, faults: f, api: newFakeAPI(t), warehouse: newWarehouse(f, objectstoretest.Versioned),
-		clock: testingclock.NewFakePassiveClock(created()),
+		clock: clocktesting.NewFakePassiveClock(created()),
 		key:   client.ObjectKey{Namespace: testNamespace, Name: testName},
 	}
 	neighbour := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Name, d.UID = "neighbour", "neighbour-uid" })

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
-	testingclock "k8s.io/utils/clock/testing"
+	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -335,7 +335,7 @@ func TestNewWantsEverything(t *testing.T) {
 	whole := func() Options {
 		w := newWarehouse(&faults{}, objectstoretest.Versioned)
 		return Options{
-			DatasetsBucket: testBucket, Store: w, Eraser: &erasure.Engine{}, Clock: testingclock.NewFakePassiveClock(created()),
+			DatasetsBucket: testBucket, Store: w, Eraser: &erasure.Engine{}, Clock: clocktesting.NewFakePassiveClock(created()),
 			Events: events.NewFakeRecorder(1), Metrics: prometheus.NewRegistry(),
 		}
 	}

@@ -3,7 +3,7 @@ package trainingrun
 import (
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
@@ -32,7 +32,7 @@ func datasetVerdict(run *v1alpha1.TrainingRun, dataset *v1alpha1.DatasetRetentio
 	case dataset.Status.State == v1alpha1.DatasetInvalid:
 		return failed(v1alpha1.ReasonDatasetInvalid, fmt.Sprintf(
 			"dataset %q can not be used: `kubectl get datasetretention %s -o wide` says why; upload the data again under another name, then delete this one", name, name)), true
-	case !meta.IsStatusConditionTrue(dataset.Status.Conditions, v1alpha1.ConditionReady):
+	case !apimeta.IsStatusConditionTrue(dataset.Status.Conditions, v1alpha1.ConditionReady):
 		return waiting(v1alpha1.ReasonDatasetNotReady, fmt.Sprintf(
 			"dataset %q is sealed and being checked; `kubectl get datasetretention %s -o wide` says how far that is", name, name)), true
 	}

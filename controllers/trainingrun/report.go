@@ -6,7 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
@@ -50,7 +50,7 @@ func report(o observed, p plan, actErr error, options Options) v1alpha1.Training
 	for _, condition := range conditions(v, status.Dataset != nil) {
 		condition.ObservedGeneration = o.Run.Generation
 		condition.LastTransitionTime = metav1.NewTime(o.Now).Rfc3339Copy()
-		meta.SetStatusCondition(&status.Conditions, condition)
+		apimeta.SetStatusCondition(&status.Conditions, condition)
 	}
 	if actErr == nil {
 		status.ObservedGeneration = o.Run.Generation

@@ -13,7 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
@@ -116,7 +116,7 @@ func TestReportOfAFailure(t *testing.T) {
 	if status.Artifacts != nil {
 		t.Errorf("a failed run has artifacts: %+v", status.Artifacts)
 	}
-	if !meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFailed) {
+	if !apimeta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionFailed) {
 		t.Error("condition Failed is not True")
 	}
 	if diff := cmp.Diff(ptr.To(at(10*time.Minute)), status.CompletionTime); diff != "" {

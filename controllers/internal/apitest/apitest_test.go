@@ -3,7 +3,7 @@ package apitest_test
 import (
 	"testing"
 
-	lethe "github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 )
 
@@ -12,7 +12,7 @@ func TestMain(m *testing.M) { apitest.Main(m) }
 func TestStartServesLethesKinds(t *testing.T) {
 	t.Parallel()
 	cluster := apitest.Start(t)
-	var runs lethe.TrainingRunList
+	var runs v1alpha1.TrainingRunList
 	if err := cluster.Client.List(t.Context(), &runs); err != nil {
 		t.Fatalf("list runs: %v", err)
 	}

@@ -22,15 +22,13 @@ import (
 
 // Lives of credentials.
 const (
-	// MinCredentialLife is the shortest life that STS gives.
-	MinCredentialLife = 15 * time.Minute
 	// DefaultCredentialLife is twice an outage of the operator of half an hour.
 	DefaultCredentialLife = time.Hour
 	// UploadLife is the life of credentials that write to a dataset. It is the
 	// shortest possible, because they outlive the sealing and the deletion of the
 	// dataset by it: an erase that ends sooner than this after the later of both
 	// may see a stray write.
-	UploadLife = MinCredentialLife
+	UploadLife = objectstore.MinSessionLife
 )
 
 // Rate limits of one namespace or person, and bounds of the whole server.
@@ -97,7 +95,7 @@ type Options struct {
 	// Store says what callers are told about the store.
 	Store Store
 	// CredentialLife of credentials for pods and for artifacts; at least
-	// MinCredentialLife. Default DefaultCredentialLife.
+	// objectstore.MinSessionLife. Default DefaultCredentialLife.
 	CredentialLife time.Duration
 	// RequestsPerSecond and Burst limit each namespace of service accounts and
 	// each other user. Defaults 50 and 200.
@@ -130,8 +128,8 @@ func (o *Options) complete() error {
 	if o.Pods == nil || o.Live == nil || o.Tokens == nil || o.Access == nil || o.STS == nil {
 		return errors.New("the readers, the reviewers and STS are required")
 	}
-	if o.CredentialLife < MinCredentialLife {
-		return fmt.Errorf("credential life %v is shorter than %v, the least that STS gives", o.CredentialLife, MinCredentialLife)
+	if o.CredentialLife < objectstore.MinSessionLife {
+		return fmt.Errorf("credential life %v is shorter than %v, the least that STS gives", o.CredentialLife, objectstore.MinSessionLife)
 	}
 	if o.RequestsPerSecond < 0 || o.Burst < 0 {
 		return errors.New("rate and burst are greater than zero")

@@ -239,7 +239,7 @@ func TestNewRefusesOptions(t *testing.T) {
 		"no clock":             func(o *Options) { o.Clock = nil },
 		"no reader":            func(o *Options) { o.Live = nil },
 		"no STS":               func(o *Options) { o.STS = nil },
-		"too short a life":     func(o *Options) { o.CredentialLife = MinCredentialLife - 1 },
+		"too short a life":     func(o *Options) { o.CredentialLife = objectstore.MinSessionLife - 1 },
 		"a negative rate":      func(o *Options) { o.RequestsPerSecond = -1 },
 		"a negative burst":     func(o *Options) { o.Burst = -1 },
 		"no endpoint":          func(o *Options) { o.Store.Endpoint = "" },

@@ -1,8 +1,11 @@
 package access
 
 import (
+	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -11,13 +14,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
 	"github.com/lethe-dev/lethe/controllers/staging/discovery"
 )
 
@@ -107,7 +114,9 @@ func TestToken(t *testing.T) {
 	tests := map[string]struct {
 		config  rest.Config
 		objects []client.Object
+		refused bool // The API server refuses a service account's token.
 		want    string
+		lent    bool
 		wantErr string
 	}{
 		"sends the token of the kubeconfig": {
@@ -129,37 +138,90 @@ func TestToken(t *testing.T) {
 		},
 		// "fake-token" is what the fake API server issues.
 		"borrows a service account's token for client certificates": {
-			objects: []client.Object{account}, want: "fake-token",
+			objects: []client.Object{account}, want: "fake-token", lent: true,
 		},
 		"borrows one for a password": {
-			config: rest.Config{Username: "ann", Password: "secret"}, objects: []client.Object{account}, want: "fake-token",
+			config: rest.Config{Username: "ann", Password: "secret"}, objects: []client.Object{account}, want: "fake-token", lent: true,
 		},
 		"borrows one when somebody is impersonated": {
 			config:  rest.Config{BearerToken: "my-own", Impersonate: rest.ImpersonationConfig{UserName: "bob"}},
-			objects: []client.Object{account}, want: "fake-token",
+			objects: []client.Object{account}, want: "fake-token", lent: true,
 		},
 		"says how to create the service account": {
 			wantErr: "kubectl -n team create serviceaccount lethe-uploader && kubectl -n team create rolebinding lethe-uploader " +
 				"--clusterrole=lethe-user --serviceaccount=team:lethe-uploader",
 		},
+		"says which right is missing for the service account's token": {
+			refused: true, wantErr: "log in with a token, or ask for a Role (ClusterRole lethe-user is not enough) " +
+				"with the verb create on serviceaccounts/token",
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			var funcs interceptor.Funcs
+			if tc.refused {
+				funcs.SubResourceCreate = func(context.Context, client.Client, string, client.Object, client.Object, ...client.SubResourceCreateOption) error {
+					return apierrors.NewForbidden(corev1.Resource("serviceaccounts"), "lethe-uploader", errors.New("no right"))
+				}
+			}
 			tokens := Tokens{
-				Config:  &tc.config,
-				Client:  fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(tc.objects...).Build(),
+				Config: &tc.config,
+				Client: fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(tc.objects...).
+					WithInterceptorFuncs(funcs).Build(),
 				Account: client.ObjectKey{Namespace: "team", Name: DefaultServiceAccount},
 			}
-			got, err := tokens.Token(t.Context())
+			got, lent, err := tokens.Token(t.Context())
 			if tc.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
 					t.Fatalf("error: got %v, want one with %q", err, tc.wantErr)
 				}
 				return
 			}
-			if err != nil || got != tc.want {
-				t.Errorf("got %q, %v; want %q", got, err, tc.want)
+			if err != nil || got != tc.want || lent != tc.lent {
+				t.Errorf("got %q, lent %v, %v; want %q, %v", got, lent, err, tc.want, tc.lent)
+			}
+		})
+	}
+}
+
+func TestBrokerSaysWhichRoleIsMissing(t *testing.T) {
+	t.Parallel()
+	tokens := Tokens{Account: client.ObjectKey{Namespace: "team", Name: DefaultServiceAccount}}
+	tests := map[string]struct {
+		reason string
+		lent   bool
+		want   string
+	}{
+		"to a person": {reason: staging.ProblemForbidden, want: "you may not; " + AskForRole},
+		"to a person who borrows a token": {
+			reason: staging.ProblemForbidden, lent: true,
+			want: "you may not; the one who needs it is service account lethe-uploader, whose token was used; bind ClusterRole lethe-user to it with: " +
+				"kubectl -n team create rolebinding lethe-uploader --clusterrole=lethe-user --serviceaccount=team:lethe-uploader",
+		},
+		"only where a right is missing": {reason: staging.ProblemSealed, lent: true, want: "you may not"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_ = json.NewEncoder(w).Encode(staging.Problem{Reason: tc.reason, Detail: "you may not"})
+			}))
+			defer srv.Close()
+			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+			c, err := brokerclient.New(srv.URL, ca, func() (string, error) { return "token", nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			broker := Broker{Client: c, Grant: tokens.Grant(tc.lent)}
+			_, errUpload := broker.Upload(t.Context(), "team", "digits")
+			_, errArtifacts := broker.Artifacts(t.Context(), "team", "digits-1")
+			for _, err := range []error{errUpload, errArtifacts} {
+				var problem *brokerclient.ProblemError
+				if !errors.As(err, &problem) || problem.Problem.Detail != tc.want {
+					t.Errorf("got %v, want a problem with %q", err, tc.want)
+				}
 			}
 		})
 	}
