@@ -123,6 +123,9 @@ const (
 	ReasonStoreUnavailable = "StoreUnavailable"
 	// ReasonRunsActive: runs that have not ended refer to the dataset.
 	ReasonRunsActive = "RunsActive"
+	// ReasonUploadsPossible: credentials to write to the dataset, given before it
+	// was sealed or deleted, may still be valid for a moment.
+	ReasonUploadsPossible = "UploadsPossible"
 	// ReasonNoActiveRuns: no run uses the dataset.
 	ReasonNoActiveRuns = "NoActiveRuns"
 	// ReasonErased: the dataset is being erased or was erased.

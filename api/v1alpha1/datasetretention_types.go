@@ -161,6 +161,10 @@ type DatasetRetentionStatus struct {
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	ManifestDigest string `json:"manifestDigest,omitempty"`
+	// sealedTime is when the operator first saw the dataset sealed. Nobody is given
+	// credentials to write to it from then on.
+	// +optional
+	SealedTime *metav1.Time `json:"sealedTime,omitempty"`
 	// activeRuns names the runs that refer to the dataset and have not ended, in
 	// alphabetical order; the first 32 of them.
 	// +optional

@@ -148,6 +148,10 @@ func (in *DatasetRetentionStatus) DeepCopyInto(out *DatasetRetentionStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.SealedTime != nil {
+		in, out := &in.SealedTime, &out.SealedTime
+		*out = (*in).DeepCopy()
+	}
 	if in.ActiveRuns != nil {
 		in, out := &in.ActiveRuns, &out.ActiveRuns
 		*out = make([]string, len(*in))

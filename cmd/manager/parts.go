@@ -58,7 +58,9 @@ func newParts(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.WithT
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{publisher: &discovery.Publisher{Client: direct, URL: cfg.brokerPublicURL, CABundle: ca.Bundle()}}
+	p := &parts{publisher: &discovery.Publisher{
+		Client: direct, URL: cfg.brokerPublicURL, CABundle: ca.Bundle(), Clock: clk, Log: ctrl.Log.WithName("discovery"),
+	}}
 	p.broker, err = newBroker(cfg, mgr, store, ca, clk, broker.Store{
 		Endpoint: endpoint, CABundle: string(bundle), Region: cfg.region,
 		DatasetsBucket: cfg.datasets, ArtifactsBucket: cfg.artifacts,

@@ -12,13 +12,10 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -39,23 +36,6 @@ func newScheme() (*runtime.Scheme, error) {
 		}
 	}
 	return scheme, nil
-}
-
-// cacheOptions keep in memory only what belongs to runs, without the fields that
-// nobody reads.
-func cacheOptions() (cache.Options, error) {
-	ofRuns, err := labels.NewRequirement(v1alpha1.LabelRun, selection.Exists, nil)
-	if err != nil {
-		return cache.Options{}, fmt.Errorf("select the children of runs: %w", err)
-	}
-	selector := labels.NewSelector().Add(*ofRuns)
-	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
-		ByObject: map[client.Object]cache.ByObject{
-			&batchv1.Job{}: {Label: selector},
-			&corev1.Pod{}:  {Label: selector},
-		},
-	}, nil
 }
 
 func run(ctx context.Context, cfg config) error {

@@ -29,6 +29,14 @@ const (
 // TrainerWait is how long PathTrainer holds an answer back at most.
 const TrainerWait = 25 * time.Second
 
+// UploadLife is how long credentials that write to a dataset are good for: the
+// store refuses requests that begin later. An erase waits as long after the last
+// moment at which they could have been given, and ClockSkew more.
+const UploadLife = time.Minute
+
+// ClockSkew is how far the clocks of the operator and of the store may differ.
+const ClockSkew = 10 * time.Second
+
 // Step is what a pod wants to do.
 type Step string
 

@@ -3,6 +3,7 @@ package staging
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -64,6 +65,9 @@ func (r Report) Encode() ([]byte, error) {
 	}
 }
 
+// digestPattern is what a status takes as a digest.
+var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
 // ParseReport reads a termination message. It reports false for anything that is
 // not a stager's report, for example the tail of a log.
 func ParseReport(message string) (Report, bool) {
@@ -72,6 +76,11 @@ func ParseReport(message string) (Report, bool) {
 		return Report{}, false
 	}
 	if r.Step != StepStageIn && r.Step != StepStageOut {
+		return Report{}, false
+	}
+	// A tenant can make a Pod that looks like a run's. What it says must at least
+	// fit into a status, or the run could never end.
+	if r.Objects < 0 || r.Bytes < 0 || r.ManifestDigest != "" && !digestPattern.MatchString(r.ManifestDigest) {
 		return Report{}, false
 	}
 	return r, true

@@ -13,8 +13,8 @@ import (
 func TestReportsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	cases := map[string]staging.Report{
-		"staged in": {Step: staging.StepStageIn, ManifestDigest: "sha256:1", Objects: 3, Bytes: 1 << 40},
-		"published": {Step: staging.StepStageOut, Published: true, ManifestDigest: "sha256:1"},
+		"staged in": {Step: staging.StepStageIn, ManifestDigest: "sha256:" + strings.Repeat("1", 64), Objects: 3, Bytes: 1 << 40},
+		"published": {Step: staging.StepStageOut, Published: true, ManifestDigest: "sha256:" + strings.Repeat("1", 64)},
 		"failed":    {Step: staging.StepStageOut, Message: "the store is full; \"free\" some <room>\n"},
 	}
 	for name, want := range cases {

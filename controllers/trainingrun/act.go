@@ -36,7 +36,8 @@ func (r *Reconciler) act(ctx context.Context, run *v1alpha1.TrainingRun, p plan)
 		}
 	}
 	if p.Release {
-		return r.patchFinalizers(ctx, run, func() { controllerutil.RemoveFinalizer(run, v1alpha1.FinalizerRun) })
+		err := r.patchFinalizers(ctx, run, func() { controllerutil.RemoveFinalizer(run, v1alpha1.FinalizerRun) })
+		return client.IgnoreNotFound(err)
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func (r *Reconciler) patchFinalizers(ctx context.Context, run *v1alpha1.Training
 		return nil
 	}
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.client.Patch(ctx, run, patch); client.IgnoreNotFound(err) != nil {
+	if err := r.client.Patch(ctx, run, patch); err != nil {
 		return fmt.Errorf("patch finalizers of training run %s/%s: %w", run.Namespace, run.Name, err)
 	}
 	return nil

@@ -171,9 +171,9 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observ
 }
 
 // settle drops an error that says that the run was written by somebody else since
-// it was observed: the event of that write brings the next pass.
+// it was observed, or is gone: the event of that write brings the next pass.
 func settle(err error) error {
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
 	return err
@@ -196,7 +196,7 @@ func (r *Reconciler) runsWaitingFor(ctx context.Context, dataset client.Object) 
 	err := r.client.List(ctx, &runs, client.InNamespace(dataset.GetNamespace()),
 		client.MatchingFields{index.RunsByDataset: dataset.GetName()})
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "List the runs of a dataset", "namespace", dataset.GetNamespace(), "dataset", dataset.GetName())
+		ctrl.LoggerFrom(ctx).Error(err, "Could not list the runs of a dataset", "namespace", dataset.GetNamespace(), "dataset", dataset.GetName())
 		return nil
 	}
 	var requests []reconcile.Request

@@ -9,11 +9,14 @@ package discovery
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"github.com/go-logr/logr"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -40,7 +43,20 @@ type Publisher struct {
 	URL string
 	// CABundle holds the certificates that the broker's is verified with, PEM.
 	CABundle []byte
+	// Clock waits between two looks.
+	Clock clock.Clock
+	// Log takes failures, which are tried again.
+	Log logr.Logger
 }
+
+const (
+	// lookAgain is when what was published is looked at again: a bundle that
+	// somebody deleted would keep every new pod from starting, and it is not worth
+	// a watch.
+	lookAgain = 10 * time.Minute
+	// tryAgain follows a failure.
+	tryAgain = 5 * time.Second
+)
 
 // NeedLeaderElection makes one replica write.
 func (p *Publisher) NeedLeaderElection() bool { return true }
@@ -48,8 +64,24 @@ func (p *Publisher) NeedLeaderElection() bool { return true }
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,verbs=create
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,resourceNames=lethe-broker,verbs=get;update
 
-// Start publishes once; what it writes changes only with a new process.
+// Start publishes, and keeps published, until the context ends. A failure never
+// ends the operator: erasing goes on without new runs.
 func (p *Publisher) Start(ctx context.Context) error {
+	for {
+		pause := lookAgain
+		if err := p.publish(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Error(err, "Could not publish where the broker is; new runs can not start before that")
+			pause = tryAgain
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.Clock.After(pause):
+		}
+	}
+}
+
+func (p *Publisher) publish(ctx context.Context) error {
 	if err := p.publishTrustBundle(ctx); err != nil {
 		return err
 	}

@@ -31,6 +31,9 @@ type DatasetRetentionStatusApplyConfiguration struct {
 	// manifestDigest is the SHA-256 of the manifest, as "sha256:" and 64
 	// hexadecimal digits. Runs verify what they download against it.
 	ManifestDigest *string `json:"manifestDigest,omitempty"`
+	// sealedTime is when the operator first saw the dataset sealed. Nobody is given
+	// credentials to write to it from then on.
+	SealedTime *v1.Time `json:"sealedTime,omitempty"`
 	// activeRuns names the runs that refer to the dataset and have not ended, in
 	// alphabetical order; the first 32 of them.
 	ActiveRuns []string `json:"activeRuns,omitempty"`
@@ -111,6 +114,14 @@ func (b *DatasetRetentionStatusApplyConfiguration) WithBytes(value int64) *Datas
 // If called multiple times, the ManifestDigest field is set to the value of the last call.
 func (b *DatasetRetentionStatusApplyConfiguration) WithManifestDigest(value string) *DatasetRetentionStatusApplyConfiguration {
 	b.ManifestDigest = &value
+	return b
+}
+
+// WithSealedTime sets the SealedTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SealedTime field is set to the value of the last call.
+func (b *DatasetRetentionStatusApplyConfiguration) WithSealedTime(value v1.Time) *DatasetRetentionStatusApplyConfiguration {
+	b.SealedTime = &value
 	return b
 }
 

@@ -11,9 +11,11 @@ import (
 //
 // TrainerResources is what the trainer gets beside GPUs.
 type TrainerResourcesApplyConfiguration struct {
-	// cpu in cores, for example "4" or "500m".
+	// cpu in cores, greater than zero, for example "4", "0.5" or "500m". Exponents
+	// are not taken: the largest of them keep a parser busy for ever.
 	CPU *resource.Quantity `json:"cpu,omitempty"`
-	// memory, for example "16Gi".
+	// memory, greater than zero, for example "16Gi" or "1.5Gi". Exponents are not
+	// taken.
 	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
+)
+
+// TestCacheKeepsNothingLarge: whatever a tenant writes into a run, the operator
+// remembers little of it, and still what it decides on.
+func TestCacheKeepsNothingLarge(t *testing.T) {
+	t.Parallel()
+	large := strings.Repeat("x", 100_000)
+	run := &v1alpha1.TrainingRun{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "r", Namespace: "n", UID: "u",
+			Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: large},
+			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(`"` + large + `"`)}}},
+		},
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "d"},
+			Trainer: v1alpha1.Trainer{
+				Image: "i", Command: []string{large}, Args: []string{large}, Env: []v1alpha1.EnvVar{{Name: "E", Value: large}},
+			},
+		},
+	}
+	bound := v1alpha1.BoundDataset{UID: types.UID("du"), ManifestDigest: "sha256:0"}
+	job := resources.Job(run, bound, resources.Options{StagerImage: "s", BrokerURL: "https://b", TrustBundle: "t"})
+	pod := &corev1.Pod{ObjectMeta: *job.Spec.Template.ObjectMeta.DeepCopy(), Spec: *job.Spec.Template.Spec.DeepCopy()}
+	tests := map[string]struct {
+		slim   func(any) (any, error)
+		object any
+	}{
+		"a run": {slimRun, run},
+		"a Job": {slimJob, job},
+		"a Pod": {slimPod, pod},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kept, err := tc.slim(tc.object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(kept)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(text) > 10_000 {
+				t.Errorf("%d bytes are kept", len(text))
+			}
+			if kept, ok := kept.(*batchv1.Job); ok && resources.Bound(kept) != bound {
+				t.Errorf("the Job has forgotten what it is bound to: %+v", resources.Bound(kept))
+			}
+		})
+	}
+}
