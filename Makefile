@@ -6,8 +6,9 @@ export LETHE_CACHE ?= $(CURDIR)/.cache
 
 TOOL := go tool -modfile=hack/tools.mod
 LAB := $(LETHE_CACHE)/bin/lab
-# The control plane, etcd and MinIO that tests start by themselves.
-TEST_TOOLS := kube etcd minio
+# The control plane, etcd and MinIO that tests start by themselves; runc brings the
+# C compiler that the race detector needs too.
+TEST_TOOLS := kube etcd minio runc
 
 ##@ Start here
 .PHONY: help demo test

@@ -12,7 +12,7 @@ import (
 // rotating stands between CredentialsFunc and minio-go. minio-go would call a
 // provider apart from the request's context and under a lock, so that one slow
 // answer stops everybody beyond cancelling. So the function is asked before each
-// operation, and along with each request for the one that follows it in the same
+// operation, and after each request for the one that follows it in the same
 // operation (the next page, the next part); minio-go only picks up the result.
 type rotating struct {
 	ask    CredentialsFunc
@@ -42,12 +42,13 @@ func (r *rotating) refresh(ctx context.Context) (Credentials, error) {
 	return c, nil
 }
 
-// RoundTrip sends a request that is signed already and looks for newer credentials
-// for the next one. When there are none to be had, that one may still succeed
-// with the old.
+// RoundTrip sends a request that is signed already, and then looks for newer
+// credentials for the next one: a large part can take longer than its own were
+// good for. When there are none to be had, the next may still succeed with the old.
 func (r *rotating) RoundTrip(request *http.Request) (*http.Response, error) {
+	answer, err := r.next.RoundTrip(request)
 	_, _ = r.refresh(request.Context())
-	return r.next.RoundTrip(request)
+	return answer, err
 }
 
 // IsExpired implements credentials.Provider.

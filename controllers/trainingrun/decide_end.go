@@ -104,7 +104,7 @@ func podTakenAway(pod *corev1.Pod) (verdict, bool) {
 
 // stageInReasons says what the stager's exit codes mean for a run.
 var stageInReasons = map[int32]struct{ reason, message string }{
-	staging.ExitDatasetCorrupt: {v1alpha1.ReasonDatasetCorrupt, "the dataset in the store differs from its manifest; upload it again as a new dataset"},
+	staging.ExitDatasetCorrupt: {v1alpha1.ReasonDatasetCorrupt, "the dataset in the store differs from its manifest; upload the data again under another name, then delete this dataset"},
 	staging.ExitDenied:         {v1alpha1.ReasonStoreDenied, "the store or the broker refused to give the dataset; tell the administrator of the cluster"},
 	staging.ExitDiskFull:       {v1alpha1.ReasonDiskFull, "the node has no room for the dataset; use a smaller dataset or a node with a larger disk"},
 }

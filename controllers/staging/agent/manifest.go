@@ -11,7 +11,7 @@ import (
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
-const uploadAgain = "Upload the data again as a new dataset."
+const uploadAgain = "Upload the data again under another name, then delete this dataset."
 
 // errDiffers marks content that is not what the manifest says. One more download
 // tells a fault of the transport from one of the store.

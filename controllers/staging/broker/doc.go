@@ -30,7 +30,17 @@
 // # How long a grant outlives its reason
 //
 // STS credentials can not be taken back on every store. They live for
-// Options.CredentialLife, those of uploads only for UploadLife, which so bounds how
-// long after the sealing or the deletion of a dataset a stray write can still
-// arrive.
+// Options.CredentialLife. Those of uploads are good for staging.UploadLife only,
+// counted from before the look at the dataset: that bounds how long after its
+// sealing or deletion a stray write can still begin. STS gives no life as short, so
+// a condition on the time in their policy ends it.
+//
+// # What callers can use up
+//
+// Everybody in the cluster may reach the port. Connections, requests at work,
+// requests that wait, and TokenReviews under way are bounded, each apart. Before a
+// token is reviewed there is a limit for the host, and a token that was refused is
+// refused for some seconds without another review; after it there is a limit for
+// the namespace or person. A pod waits for its trainer once at a time, and only
+// when it was found, live, to be one of a run that goes on.
 package broker

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -28,6 +29,24 @@ func recordedPlace(bucket string, object metav1.Object, recorded v1alpha1.Object
 		return place{}, fmt.Errorf("%w: %s/%s", errPlace, object.GetNamespace(), object.GetName())
 	}
 	return at, nil
+}
+
+// uploadGrant gets credentials that write a dataset's files until that time, cut to
+// a whole second. To the caller they end with their policy, so he renews them in time.
+func (s *Server) uploadGrant(ctx context.Context, at place, until time.Time) (staging.StoreGrant, error) {
+	until = until.UTC().Truncate(time.Second)
+	policy, err := uploadPolicy(at, until)
+	if err != nil {
+		return staging.StoreGrant{}, err
+	}
+	grant, err := s.grant(ctx, at, policy, objectstore.MinSessionLife)
+	if err != nil {
+		return staging.StoreGrant{}, err
+	}
+	if until.Before(grant.ExpiresAt) {
+		grant.ExpiresAt = until
+	}
+	return grant, nil
 }
 
 // grant gets credentials that the policy confines to the place.

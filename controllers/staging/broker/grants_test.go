@@ -8,8 +8,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
 )
@@ -83,8 +85,8 @@ func TestGrants(t *testing.T) {
 		},
 		"an upload writes files and manifest for a short time": {
 			change: (*world).person, ask: upload,
-			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, UploadLife) },
-			policy: "upload-dataset", life: UploadLife,
+			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, staging.UploadLife) },
+			policy: "upload-dataset", life: objectstore.MinSessionLife,
 		},
 		"a service account uploads with a token for the broker": {
 			change: func(w *world) {
@@ -98,8 +100,8 @@ func TestGrants(t *testing.T) {
 				}
 			},
 			ask:    upload,
-			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, UploadLife) },
-			policy: "upload-dataset", life: UploadLife,
+			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, staging.UploadLife) },
+			policy: "upload-dataset", life: objectstore.MinSessionLife,
 		},
 		"artifacts are read only": {
 			change: func(w *world) { w.person(); published(w) }, ask: artifacts,
@@ -154,4 +156,42 @@ func TestAccessIsReviewedForAllThatIsKnownOfTheCaller(t *testing.T) {
 	if diff := cmp.Diff([]string{staging.Audience, ""}, w.tokens.caught); diff != "" {
 		t.Errorf("audiences in order (-want +got):\n%s", diff)
 	}
+}
+
+func TestUploadsEndCountedFromBeforeTheLookAtTheDataset(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.person()
+	asked := w.clock.Now()
+	w.failRead = func(_ client.ObjectKey, object client.Object) error {
+		if _, ok := object.(*v1alpha1.DatasetRetention); ok {
+			w.clock.Step(15*time.Second + time.Millisecond)
+		}
+		return nil
+	}
+	got, err := w.start(t).Upload(t.Context(), namespace, "digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := asked.Add(staging.UploadLife); !got.ExpiresAt.Equal(end) {
+		t.Errorf("the grant ends %s after it was asked for, want %s", got.ExpiresAt.Sub(asked), staging.UploadLife)
+	}
+	// The policy of the golden file was made when it was asked for, too.
+	golden(t, "upload-dataset", w.sts.policies[0])
+}
+
+func TestUploadsEndWithTheirPolicyInWholeSeconds(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.person()
+	asked := w.clock.Now()
+	w.clock.Step(999 * time.Millisecond)
+	got, err := w.start(t).Upload(t.Context(), namespace, "digits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if end := asked.Add(staging.UploadLife); !got.ExpiresAt.Equal(end) {
+		t.Errorf("the grant ends at %s, want %s", got.ExpiresAt, end)
+	}
+	golden(t, "upload-dataset", w.sts.policies[0])
 }

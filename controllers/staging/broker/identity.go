@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -79,30 +80,9 @@ func (s *Server) pod(ctx context.Context, r *http.Request) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	return s.podByToken(ctx, token)
-}
-
-// cachedPod is pod for answers that tell a pod no more than its own state, so that
-// a token that was revoked in the last seconds does no harm.
-func (s *Server) cachedPod(ctx context.Context, r *http.Request) (identity, error) {
-	token, err := bearer(r)
-	if err != nil {
+	if err := s.limitHost(r); err != nil {
 		return identity{}, err
 	}
-	now := s.clock.Now()
-	if caller, ok := s.tokens.get(token, now); ok {
-		return caller, s.limit(caller)
-	}
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
-	defer cancel()
-	caller, err := s.podByToken(ctx, token)
-	if err == nil {
-		s.tokens.put(token, caller, now)
-	}
-	return caller, err
-}
-
-func (s *Server) podByToken(ctx context.Context, token string) (identity, error) {
 	caller, ok, err := s.review(ctx, token, staging.Audience)
 	if err != nil {
 		return identity{}, err
@@ -126,6 +106,9 @@ func (s *Server) person(ctx context.Context, r *http.Request) (identity, error) 
 	if err != nil {
 		return identity{}, err
 	}
+	if err := s.limitHost(r); err != nil {
+		return identity{}, err
+	}
 	caller, ok, err := s.review(ctx, token, staging.Audience)
 	if err == nil && !ok {
 		caller, ok, err = s.review(ctx, token, "")
@@ -142,7 +125,27 @@ func (s *Server) person(ctx context.Context, r *http.Request) (identity, error) 
 // review asks the API server whose a token is and reports false when it is nobody's.
 // An audience must be confirmed: an authenticator that knows nothing of audiences
 // would accept every token for it. An empty audience asks for the API server's own.
+// What was refused is not asked again for a while, and only so much is asked at a
+// time: everybody who reaches the port can send tokens.
 func (s *Server) review(ctx context.Context, token, audience string) (identity, bool, error) {
+	key := audience + " " + token // No audience has a blank.
+	if _, ok := s.refused.get(key, s.clock.Now()); ok {
+		return identity{}, false, nil
+	}
+	select {
+	case s.reviewing <- struct{}{}:
+		defer func() { <-s.reviewing }()
+	default:
+		return identity{}, false, tooMany()
+	}
+	caller, ok, err := s.askReviewer(ctx, token, audience)
+	if err == nil && !ok {
+		s.refused.put(key, struct{}{}, s.clock.Now())
+	}
+	return caller, ok, err
+}
+
+func (s *Server) askReviewer(ctx context.Context, token, audience string) (identity, bool, error) {
 	review := &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
 	if audience != "" {
 		review.Spec.Audiences = []string{audience}
@@ -164,6 +167,19 @@ func (s *Server) review(ctx context.Context, token, audience string) (identity, 
 // limit takes one request from the caller's share.
 func (s *Server) limit(caller identity) error {
 	if !s.limits.allow(caller.limitKey(), s.clock.Now()) {
+		return tooMany()
+	}
+	return nil
+}
+
+// limitHost takes one request from the share of the host that it came from. It is
+// all that is known before a review. The address stays in memory.
+func (s *Server) limitHost(r *http.Request) error {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = "" // Not by TCP; such callers share one bucket.
+	}
+	if !s.hosts.allow(host, s.clock.Now()) {
 		return tooMany()
 	}
 	return nil

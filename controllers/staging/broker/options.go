@@ -20,25 +20,30 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
-// Lives of credentials.
-const (
-	// DefaultCredentialLife is twice an outage of the operator of half an hour.
-	DefaultCredentialLife = time.Hour
-	// UploadLife is the life of credentials that write to a dataset. It is the
-	// shortest possible, because they outlive the sealing and the deletion of the
-	// dataset by it: an erase that ends sooner than this after the later of both
-	// may see a stray write.
-	UploadLife = objectstore.MinSessionLife
-)
+// DefaultCredentialLife is twice an outage of the operator of half an hour. Uploads
+// have staging.UploadLife.
+const DefaultCredentialLife = time.Hour
 
-// Rate limits of one namespace or person, and bounds of the whole server.
+// Rate limits of one namespace or person, and bounds of the whole server. Together
+// they bound the memory that callers can make the operator use.
 const (
 	defaultRate  = 50  // requests a second
 	defaultBurst = 200 // requests
+	// hostShare is how many times the share of one namespace a host has. Several
+	// share a host where addresses are translated, so it is more than one.
+	hostShare = 2
+	// maxConnections bounds the open connections; further ones wait in the kernel.
+	// A connection is worth some 64 KiB at worst.
+	maxConnections = 2048
 	// maxInFlight bounds the requests that are worked on at a time, maxWaiting
-	// those that wait for a trainer's end and cost a goroutine each.
-	maxInFlight = 256
-	maxWaiting  = 4096
+	// those that wait for a trainer's end and cost a goroutine each, and
+	// maxWaitingEach those of one namespace, so that it leaves room for others.
+	maxInFlight    = 256
+	maxWaiting     = 1024
+	maxWaitingEach = 128
+	// maxReviews bounds the TokenReviews under way: they run in the operator's
+	// name, and come before anything is known of the caller.
+	maxReviews = 32
 )
 
 // TokenReviewer asks the API server whose a token is. The client-go client

@@ -34,6 +34,9 @@ func (s *Server) upload(ctx context.Context, r *http.Request) (any, error) {
 	if err := s.authorize(ctx, caller, access); err != nil {
 		return nil, err
 	}
+	// The time is taken before the look at the dataset, so that however late the
+	// credentials come, they end within UploadLife of a moment at which it was open.
+	until := s.clock.Now().Add(staging.UploadLife)
 	found, err := s.get(ctx, ask.Namespace, ask.Name, &dataset)
 	if err != nil {
 		return nil, err
@@ -45,11 +48,7 @@ func (s *Server) upload(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy, err := uploadPolicy(at)
-	if err != nil {
-		return nil, err
-	}
-	return s.grant(ctx, at, policy, UploadLife)
+	return s.uploadGrant(ctx, at, until)
 }
 
 // artifacts answers staging.PathArtifacts.

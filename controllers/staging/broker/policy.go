@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"time"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 )
@@ -56,9 +57,17 @@ func writePolicy(p place) (string, error) {
 }
 
 // uploadPolicy writes the files and the manifest of a dataset, and nothing that
-// the operator itself may keep beside them.
-func uploadPolicy(p place) (string, error) {
-	return encodePolicy(writeActions(), p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix))
+// the operator itself may keep beside them, by requests that begin before the whole
+// second of until. STS gives no life as short as uploads may have, so the policy
+// ends it.
+func uploadPolicy(p place, until time.Time) (string, error) {
+	return encodeStatement(policyStatement{
+		Effect: "Allow", Action: writeActions(),
+		Resource: resources(p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix)),
+		Condition: map[string]map[string]string{
+			"DateLessThan": {"aws:CurrentTime": until.UTC().Format(time.RFC3339)},
+		},
+	})
 }
 
 func writeActions() []string {
@@ -71,20 +80,26 @@ type policyDocument struct {
 }
 
 type policyStatement struct {
-	Effect   string
-	Action   []string
-	Resource []string
+	Effect    string
+	Action    []string
+	Resource  []string
+	Condition map[string]map[string]string `json:",omitempty"`
 }
 
 func encodePolicy(actions []string, p place, keys ...string) (string, error) {
-	resources := make([]string, 0, len(keys))
+	return encodeStatement(policyStatement{Effect: "Allow", Action: actions, Resource: resources(p, keys...)})
+}
+
+func resources(p place, keys ...string) []string {
+	all := make([]string, 0, len(keys))
 	for _, key := range keys {
-		resources = append(resources, "arn:aws:s3:::"+p.bucket+"/"+key)
+		all = append(all, "arn:aws:s3:::"+p.bucket+"/"+key)
 	}
-	data, err := json.Marshal(policyDocument{
-		Version:   "2012-10-17",
-		Statement: []policyStatement{{Effect: "Allow", Action: actions, Resource: resources}},
-	})
+	return all
+}
+
+func encodeStatement(statement policyStatement) (string, error) {
+	data, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: []policyStatement{statement}})
 	if err != nil {
 		return "", fmt.Errorf("encode session policy: %w", err)
 	}

@@ -97,6 +97,8 @@ func reaches(t *testing.T, policy, bucket, key string) bool {
 	return false
 }
 
+func uploadUntil(at place) (string, error) { return uploadPolicy(at, today()) }
+
 func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+datasetUID+"/data/x")
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+runUID+"/data/x")
@@ -119,7 +121,7 @@ func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 			build func(place) (string, error)
 			want  bool
 		}{
-			"read": {readPolicy, own}, "write": {writePolicy, own}, "upload": {uploadPolicy, files},
+			"read": {readPolicy, own}, "write": {writePolicy, own}, "upload": {uploadUntil, files},
 		} {
 			policy, err := tc.build(at)
 			if err != nil {
@@ -141,7 +143,7 @@ func TestTheLongestPolicyFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if policy, err := uploadPolicy(at); err != nil || len(policy) > maxPolicy {
+	if policy, err := uploadUntil(at); err != nil || len(policy) > maxPolicy {
 		t.Errorf("policy of %d bytes: %v", len(policy), err)
 	}
 	if _, err := encodePolicy(writeActions(), at, strings.Repeat("k", maxPolicy)); err == nil {

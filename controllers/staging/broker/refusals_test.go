@@ -141,6 +141,14 @@ func podRefusals() map[string]refusalCase {
 			},
 			reason: staging.ProblemMalformed, status: http.StatusBadRequest, says: "stage-in",
 		},
+		"a pod of nobody's Job that waits for a trainer": {
+			func(w *world) { w.job.OwnerReferences = nil },
+			askTrainer, staging.ProblemForbidden, http.StatusForbidden, "TrainingRun",
+		},
+		"another pod of the name that waits for a trainer": {
+			func(w *world) { w.pod.UID = "other" },
+			askTrainer, staging.ProblemRunEnded, http.StatusGone, "pod",
+		},
 		"a pod of nobody that waits for a trainer": {
 			func(w *world) { w.pod.OwnerReferences = nil },
 			askTrainer, staging.ProblemForbidden, http.StatusForbidden, "TrainingRun",
@@ -255,7 +263,7 @@ func internalRefusals() map[string]refusalCase {
 		"a dataset can not be read":              unavailable(askStageIn, failReadOf(&v1alpha1.DatasetRetention{})),
 		"a dataset can not be read for a person": unavailable(askUpload, person(failReadOf(&v1alpha1.DatasetRetention{}))),
 		"a run can not be read for a person":     unavailable(askArtifacts, person(failReadOf(&v1alpha1.TrainingRun{}))),
-		"the cache does not work":                unavailable(askTrainer, failReadOf(&corev1.Pod{})),
+		"the cache does not work":                unavailable(askTrainer, func(w *world) { w.failCache = errBroken }),
 		"the store gives nothing for stage-in":   unavailable(askStageIn, func(w *world) { w.sts.err = errBroken }),
 		"the store gives nothing for stage-out":  unavailable(askStageOut, func(w *world) { w.sts.err = errBroken }),
 		"a bug":                                  unavailable(askStageIn, func(w *world) { w.tokens.blow = true }),

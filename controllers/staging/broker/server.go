@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -23,11 +24,11 @@ import (
 
 const (
 	// requestTimeout bounds a request from its first byte to its answer's last. It
-	// is longer than the longest wait: when reading times out, net/http takes the
-	// caller for gone.
-	requestTimeout = staging.TrainerWait + 2*workTimeout
+	// is longer than the longest wait with the checks before and after it: when
+	// reading times out, net/http takes the caller for gone.
+	requestTimeout = staging.TrainerWait + 3*workTimeout
 	headerTimeout  = 10 * time.Second
-	idleTimeout    = 2 * time.Minute
+	idleTimeout    = 30 * time.Second
 	maxHeader      = 64 << 10
 	// stopGrace is how long requests may take to end when the operator stops.
 	stopGrace = 10 * time.Second
@@ -49,10 +50,16 @@ type Server struct {
 	log      logr.Logger
 	answers  *prometheus.CounterVec
 
-	tokens  *tokenCache
+	waiters *tokenMemory[identity]
+	refused *tokenMemory[struct{}]
 	limits  *limits
-	working chan struct{}
-	waiting chan struct{}
+	hosts   *limits
+	waits   *waits
+	// Slots that bound what is under way at a time.
+	connections int
+	working     chan struct{}
+	waiting     chan struct{}
+	reviewing   chan struct{}
 	// stopping is closed when the server stops, to let waiting requests go.
 	stopping chan struct{}
 	stop     sync.Once
@@ -79,11 +86,16 @@ func New(o Options) (*Server, error) {
 			Name: "lethe_broker_answers_total",
 			Help: "Answers of the broker by path and reason; the reason OK is a grant.",
 		}, []string{"path", "reason"}),
-		tokens:   newTokenCache(),
-		limits:   newLimits(o.RequestsPerSecond, o.Burst),
-		working:  make(chan struct{}, maxInFlight),
-		waiting:  make(chan struct{}, maxWaiting),
-		stopping: make(chan struct{}),
+		waiters:     newTokenMemory[identity](waiterLife),
+		refused:     newTokenMemory[struct{}](refusedLife),
+		limits:      newLimits(o.RequestsPerSecond, o.Burst),
+		hosts:       newLimits(hostShare*o.RequestsPerSecond, hostShare*o.Burst),
+		waits:       newWaits(),
+		connections: maxConnections,
+		working:     make(chan struct{}, maxInFlight),
+		waiting:     make(chan struct{}, maxWaiting),
+		reviewing:   make(chan struct{}, maxReviews),
+		stopping:    make(chan struct{}),
 	}
 	if o.Metrics != nil {
 		if err := o.Metrics.Register(s.answers); err != nil {
@@ -124,19 +136,8 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for the broker: %w", err)
 	}
-	server := &http.Server{
-		Handler:           s.Handler(),
-		TLSConfig:         s.tls,
-		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       requestTimeout,
-		WriteTimeout:      requestTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		// It would log the addresses of callers whose handshake failed, and nothing
-		// that serve does not report itself.
-		ErrorLog: log.New(io.Discard, "", 0),
-	}
+	listener = netutil.LimitListener(listener, s.connections)
+	server := s.httpServer()
 	address := listener.Addr()
 	s.bound.Store(&address)
 	s.log.Info("Broker listens", "address", address.String())
@@ -155,6 +156,22 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("stop the broker: %w", errors.Join(err, server.Close()))
 	}
 	return nil
+}
+
+func (s *Server) httpServer() *http.Server {
+	return &http.Server{
+		Handler:           s.Handler(),
+		TLSConfig:         s.tls,
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){},
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
+		WriteTimeout:      requestTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		// It would log the addresses of callers whose handshake failed, and nothing
+		// that serve does not report itself.
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
 }
 
 // release lets waiting requests go.

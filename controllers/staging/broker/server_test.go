@@ -297,22 +297,22 @@ func TestLimitsStayBoundedAndKeepTheirCallers(t *testing.T) {
 	}
 }
 
-func TestTokenCacheStaysBounded(t *testing.T) {
+func TestTokenMemoryStaysBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
-	c := newTokenCache()
-	for i := range maxCachedTokens {
-		c.put(strconv.Itoa(i), identity{podName: "old"}, now)
+	m := newTokenMemory[string](waiterLife)
+	for i := range maxTokens {
+		m.put(strconv.Itoa(i), "old", now)
 	}
-	c.put("new", identity{podName: "new"}, now)
-	if _, ok := c.get("0", now); ok || len(c.entries) != 1 {
-		t.Errorf("%d entries after a full cache was cleared, want 1", len(c.entries))
+	m.put("new", "new", now)
+	if _, ok := m.get("0", now); ok || len(m.entries) != 1 {
+		t.Errorf("%d entries after a full memory was cleared, want 1", len(m.entries))
 	}
-	for i := range maxCachedTokens - 1 {
-		c.put(strconv.Itoa(i), identity{podName: "old"}, now.Add(-time.Second))
+	for i := range maxTokens - 1 {
+		m.put(strconv.Itoa(i), "old", now.Add(-time.Second))
 	}
-	c.put("newest", identity{podName: "newest"}, now.Add(tokenCacheLife-time.Second))
-	if got, ok := c.get("new", now); !ok || got.podName != "new" || len(c.entries) != 2 {
-		t.Errorf("%d entries after the expired were dropped, want 2", len(c.entries))
+	m.put("newest", "newest", now.Add(waiterLife-time.Second))
+	if got, ok := m.get("new", now); !ok || got != "new" || len(m.entries) != 2 {
+		t.Errorf("%d entries after the expired were dropped, want 2", len(m.entries))
 	}
 }

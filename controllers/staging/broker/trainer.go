@@ -24,48 +24,111 @@ const trainerPoll = 250 * time.Millisecond
 // staging.TrainerWait, or when this server stops, whichever comes first. Then the
 // pod asks again.
 func (s *Server) trainer(ctx context.Context, r *http.Request) (any, error) {
-	caller, err := s.cachedPod(ctx, r)
+	caller, err := s.waiter(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	if err := noBody(r); err != nil {
 		return nil, err
 	}
+	begun, err := s.waits.begin(caller)
+	if err != nil {
+		return nil, err
+	}
+	defer s.waits.end(begun)
+	return s.await(ctx, begun)
+}
+
+// waiter gives the pod that asks if it may wait: it is one of a run that goes on.
+// That is looked up live before it waits, and then remembered for a while, so that
+// nobody holds places with pods that have no trainer.
+func (s *Server) waiter(ctx context.Context, r *http.Request) (identity, error) {
+	token, err := bearer(r)
+	if err != nil {
+		return identity{}, err
+	}
+	now := s.clock.Now()
+	if caller, ok := s.waiters.get(token, now); ok {
+		return caller, s.limit(caller)
+	}
+	// Until it is known that this one may wait, it is a request like any other and
+	// does not get to keep the others from waiting.
+	select {
+	case s.working <- struct{}{}:
+		defer func() { <-s.working }()
+	default:
+		return identity{}, tooMany()
+	}
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	caller, err := s.pod(ctx, r)
+	if err != nil {
+		return identity{}, err
+	}
+	if _, err := s.runOf(ctx, caller); err != nil {
+		return identity{}, err
+	}
+	s.waiters.put(token, caller, now)
+	return caller, nil
+}
+
+// await looks at the pod until its trainer has ended or the wait is over.
+func (s *Server) await(ctx context.Context, begun *wait) (any, error) {
 	deadline := s.clock.NewTimer(staging.TrainerWait)
 	defer deadline.Stop()
 	poll := s.clock.NewTicker(trainerPoll)
 	defer poll.Stop()
 	for {
-		status, err := s.trainerOf(ctx, caller)
+		status, _, err := s.cachedTrainer(ctx, begun.caller)
 		if err != nil || status.Ended {
 			return status, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for trainer: %w", ctx.Err())
+		case <-begun.superseded:
+			return nil, tooMany()
 		case <-s.stopping:
 			return status, nil
 		case <-deadline.C():
-			return status, nil
+			return s.lastLook(ctx, begun.caller)
 		case <-poll.C():
 		}
 	}
 }
 
-// trainerOf looks at the caller's pod in the cache. A pod that the cache does not
-// have, or not this one, is taken for one that runs: the API server has just
-// vouched for it, so the cache is late.
-func (s *Server) trainerOf(ctx context.Context, caller identity) (staging.TrainerStatus, error) {
+// cachedTrainer looks at the caller's pod in the cache. A pod that the cache does
+// not have, or not this one, is taken for one that runs and reported as not found:
+// the API server has just vouched for it, so the cache is late.
+func (s *Server) cachedTrainer(ctx context.Context, caller identity) (staging.TrainerStatus, bool, error) {
 	var pod corev1.Pod
 	err := s.pods.Get(ctx, client.ObjectKey{Namespace: caller.namespace, Name: caller.podName}, &pod)
 	if apierrors.IsNotFound(err) || (err == nil && string(pod.UID) != caller.podUID) {
-		return staging.TrainerStatus{}, nil
+		return staging.TrainerStatus{}, false, nil
 	}
 	if err != nil {
-		return staging.TrainerStatus{}, fmt.Errorf("read pod from the cache: %w", err)
+		return staging.TrainerStatus{}, false, fmt.Errorf("read pod from the cache: %w", err)
 	}
-	if controllerOf(&pod, "batch", "Job") == nil {
-		return staging.TrainerStatus{}, forbidden(detailNotOfRun)
+	return trainerStatus(&pod), true, nil
+}
+
+// lastLook ends a wait. A pod that the cache still does not have is read live: the
+// cache holds pods with the run's label only, and whoever may edit the pod can take
+// that away, so that its trainer's end would never be seen.
+func (s *Server) lastLook(ctx context.Context, caller identity) (any, error) {
+	status, found, err := s.cachedTrainer(ctx, caller)
+	if err != nil || found {
+		return status, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	var pod corev1.Pod
+	found, err = s.get(ctx, caller.namespace, caller.podName, &pod)
+	if err != nil {
+		return nil, err
+	}
+	if !found || string(pod.UID) != caller.podUID {
+		return nil, gone(staging.ProblemRunEnded, detailPodGone)
 	}
 	return trainerStatus(&pod), nil
 }

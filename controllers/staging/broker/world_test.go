@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -129,6 +131,7 @@ func (f *fakeAccess) Create(
 
 // fakeSTS gives credentials and remembers what they can do.
 type fakeSTS struct {
+	mu       sync.Mutex
 	err      error
 	endless  bool
 	now      func() time.Time
@@ -140,6 +143,8 @@ func (f *fakeSTS) AssumeRole(_ context.Context, policy string, life time.Duratio
 	if f.err != nil {
 		return objectstore.Credentials{}, f.err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.policies, f.lives = append(f.policies, policy), append(f.lives, life)
 	c := objectstore.Credentials{AccessKeyID: "access", SecretAccessKey: "store-secret", SessionToken: "session"}
 	if !f.endless {
@@ -150,18 +155,22 @@ func (f *fakeSTS) AssumeRole(_ context.Context, policy string, life time.Duratio
 
 // world is a cluster with one run on its way, and its broker.
 type world struct {
-	pod      *corev1.Pod
-	job      *batchv1.Job
-	run      *v1alpha1.TrainingRun
-	dataset  *v1alpha1.DatasetRetention
-	absent   []client.Object
+	pod     *corev1.Pod
+	job     *batchv1.Job
+	run     *v1alpha1.TrainingRun
+	dataset *v1alpha1.DatasetRetention
+	absent  []client.Object
+	// uncached says that the operator's cache has no pods.
+	uncached atomic.Bool
 	tokens   *fakeTokens
 	access   *fakeAccess
 	sts      *fakeSTS
 	clock    *clocktesting.FakeClock
-	failRead func(key client.ObjectKey, object client.Object) error
-	token    string
-	options  func(*Options)
+	// failCache is what the cache fails with.
+	failCache error
+	failRead  func(key client.ObjectKey, object client.Object) error
+	token     string
+	options   func(*Options)
 
 	kube   client.Client
 	server *Server
@@ -264,6 +273,22 @@ func (w *world) logs() []string {
 	return slices.Clone(w.logged)
 }
 
+// podCache is the operator's cache of pods.
+type podCache struct {
+	client.Reader
+	world *world
+}
+
+func (c podCache) Get(ctx context.Context, key client.ObjectKey, object client.Object, o ...client.GetOption) error {
+	if c.world.uncached.Load() {
+		return apierrors.NewNotFound(corev1.Resource("pods"), key.Name)
+	}
+	if c.world.failCache != nil {
+		return c.world.failCache
+	}
+	return c.Reader.Get(ctx, key, object, o...)
+}
+
 func testScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -294,7 +319,7 @@ func (w *world) baseOptions(t *testing.T) Options {
 	}
 	return Options{
 		Address: "127.0.0.1:0", Certificate: NewCertificates(ca, []string{"127.0.0.1"}, w.clock, rand.Reader).Get,
-		Pods: w.kube, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts,
+		Pods: podCache{w.kube, w}, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts,
 		Store: Store{
 			Endpoint: "https://minio:9000", CABundle: "store CA", Region: "lab",
 			DatasetsBucket: "datasets", ArtifactsBucket: "artifacts",
