@@ -19,11 +19,13 @@ import (
 func TestCacheKeepsNothingLarge(t *testing.T) {
 	t.Parallel()
 	large := strings.Repeat("x", 100_000)
+	fields := &metav1.FieldsV1{}
+	fields.SetRawBytes([]byte(`"` + large + `"`))
 	run := &v1alpha1.TrainingRun{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "r", Namespace: "n", UID: "u",
 			Annotations:   map[string]string{corev1.LastAppliedConfigAnnotation: large},
-			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: &metav1.FieldsV1{Raw: []byte(`"` + large + `"`)}}},
+			ManagedFields: []metav1.ManagedFieldsEntry{{FieldsV1: fields}},
 		},
 		Spec: v1alpha1.TrainingRunSpec{
 			DatasetRef: v1alpha1.DatasetReference{Name: "d"},
