@@ -113,7 +113,7 @@ const (
 	ReasonVerified = "Verified"
 	// ReasonManifestMissing: sealed without a manifest.
 	ReasonManifestMissing = "ManifestMissing"
-	// ReasonManifestMalformed: the manifest can not be read.
+	// ReasonManifestMalformed: the manifest can not be read, or is longer than 1 GiB.
 	ReasonManifestMalformed = "ManifestMalformed"
 	// ReasonEmpty: the manifest lists no object.
 	ReasonEmpty = "Empty"
@@ -124,7 +124,8 @@ const (
 	// ReasonRunsActive: runs that have not ended refer to the dataset.
 	ReasonRunsActive = "RunsActive"
 	// ReasonUploadsPossible: credentials to write to the dataset, given before it
-	// was sealed or deleted, may still be valid for a moment.
+	// was sealed or deleted, may still be valid for a moment. The erase goes on when
+	// they have ended.
 	ReasonUploadsPossible = "UploadsPossible"
 	// ReasonNoActiveRuns: no run uses the dataset.
 	ReasonNoActiveRuns = "NoActiveRuns"

@@ -172,7 +172,8 @@ type DatasetRetentionStatus struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
 	ActiveRuns []string `json:"activeRuns,omitempty"`
-	// lastUsedTime is when the last run that used the data ended.
+	// lastUsedTime is when the last use began or ended: when the last run that used
+	// the data ended, or when the first began while none has ended.
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
 	// expiresAt is when the data is erased unless a run uses it then.

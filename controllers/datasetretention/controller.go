@@ -28,9 +28,10 @@ import (
 const Name = "datasetretention"
 
 const (
-	// workers is how many datasets are worked on at once. An erase or the check of
-	// a large manifest keeps one busy for minutes; the others go on meanwhile.
-	workers = 4
+	// workers is how many datasets are worked on at once; at the store, maxTurns of
+	// them. An erase or the check of a large manifest keeps one busy for minutes;
+	// the others go on meanwhile.
+	workers = 16
 	// workTimeout bounds what one reconcile does at the store. Ten million objects
 	// at the 3,000 a second that a small MinIO removes take 55 minutes. An erase
 	// that is cut off goes on from what is left; a check begins anew.
@@ -74,6 +75,8 @@ type Reconciler struct {
 	live    client.Reader
 	opts    Options
 	metrics *metrics
+	// turns bounds the work at the store.
+	turns turns
 }
 
 // New makes a Reconciler that reads from cached, or from live before it does
@@ -93,7 +96,7 @@ func New(cached client.Client, live client.Reader, opts Options) (*Reconciler, e
 	if err != nil {
 		return nil, err
 	}
-	return &Reconciler{client: cached, live: live, opts: opts, metrics: m}, nil
+	return &Reconciler{client: cached, live: live, opts: opts, metrics: m, turns: newTurns()}, nil
 }
 
 // SetupWithManager registers the controller and its watches. The context bounds
@@ -149,9 +152,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.writeReport(ctx, seen, p, nil); err != nil {
 		return outdated(err)
 	}
-	if err := r.act(work, seen, p); apierrors.IsConflict(err) {
+	switch err := r.act(work, seen, p); {
+	case errors.Is(err, errBusy):
+		return ctrl.Result{RequeueAfter: busyRetry}, nil
+	case apierrors.IsConflict(err):
 		return outdated(err)
-	} else if err != nil {
+	case err != nil:
 		return ctrl.Result{}, errors.Join(err, r.writeReport(ctx, seen, p, err))
 	}
 	return ctrl.Result{RequeueAfter: p.next}, seen.storeErr

@@ -21,6 +21,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
+	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // life is one dataset's whole life, beside a neighbour that must not notice.
@@ -33,6 +34,8 @@ type life struct {
 	clock     *clocktesting.FakePassiveClock
 	keeper    *Reconciler
 	key       client.ObjectKey
+	// uploaded is whether the upload was finished.
+	uploaded bool
 }
 
 const neighbourPrefix = testNamespace + "/neighbour-uid/"
@@ -137,6 +140,7 @@ func (l *life) upload() {
 	d, _ := l.dataset()
 	d.Spec.Sealed = true
 	l.must(l.api.Update(l.t.Context(), d))
+	l.uploaded = true
 }
 
 func (l *life) startRun(name string) *v1alpha1.TrainingRun {
@@ -201,6 +205,40 @@ func (l *life) isDeleted() {
 	}
 	l.endRun(r)
 	l.settle()
+	l.waitForUploads(7)
+}
+
+// isGivenUp is a life that its owner ends in the middle of an upload, which goes on
+// for as long as its credentials do.
+func (l *life) isGivenUp() {
+	l.must(l.api.Create(l.t.Context(), newDataset(raw)))
+	l.settle()
+	l.warehouse.put(l.t, testPrefix+"data/a", []byte("12345"))
+	d, _ := l.dataset()
+	l.must(l.api.Delete(l.t.Context(), d))
+	// The fake API server has a clock of its own.
+	d, _ = l.dataset()
+	l.clock.SetTime(d.DeletionTimestamp.Time)
+	l.settle()
+	l.warehouse.put(l.t, testPrefix+"data/stray", []byte("1"))
+	l.waitForUploads(2)
+}
+
+// waitForUploads lets the time pass for which credentials to upload may be good.
+func (l *life) waitForUploads(wantLeft int) {
+	l.t.Helper()
+	for range 2 {
+		l.wantState(v1alpha1.DatasetErasing)
+		d, _ := l.dataset()
+		if left := l.warehouse.left(l.t, testPrefix); left != wantLeft || d.Status.Reason != v1alpha1.ReasonUploadsPossible {
+			l.t.Fatalf("of %d objects %d are left, and it waits because of %s", wantLeft, left, d.Status.Reason)
+		}
+		if d.Status.Erasure != nil {
+			l.t.Fatalf("counted while objects may still come: %+v", d.Status.Erasure)
+		}
+		l.clock.SetTime(l.clock.Now().Add((staging.UploadLife + staging.ClockSkew) / 2))
+		l.settle()
+	}
 }
 
 // checkEnd wants the same end, whatever happened on the way.
@@ -214,16 +252,25 @@ func (l *life) checkEnd() {
 	}
 	var got objectkey.EraseReceipt
 	l.must(json.Unmarshal(l.warehouse.receipts(l.t)[objectkey.Receipt(testNamespace, string(testUID))], &got))
-	manifest := manifestOf(l.t, map[string]int64{"a": 5, "b/c": 7})
-	want := objectkey.EraseReceipt{
-		Kind: objectkey.ReceiptKind, Namespace: testNamespace, Name: testName, UID: string(testUID),
-		Bucket: testBucket, Prefix: testPrefix, ManifestDigest: objectkey.Digest(manifest),
-		Objects: 2, ObjectBytes: 12, Versions: 6, VersionBytes: 18 + int64(len(manifest)), Uploads: 1,
-		StartTime: l.clock.Now(), EndTime: l.clock.Now(),
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(l.receipt(), got); diff != "" {
 		l.t.Errorf("receipt (-want +got):\n%s", diff)
 	}
+}
+
+// receipt is the one that is wanted.
+func (l *life) receipt() objectkey.EraseReceipt {
+	l.t.Helper()
+	want := objectkey.EraseReceipt{
+		Kind: objectkey.ReceiptKind, Namespace: testNamespace, Name: testName, UID: string(testUID),
+		Bucket: testBucket, Prefix: testPrefix, Versions: 2, VersionBytes: 6,
+		StartTime: l.clock.Now().UTC(), EndTime: l.clock.Now().UTC(),
+	}
+	if l.uploaded {
+		manifest := manifestOf(l.t, map[string]int64{"a": 5, "b/c": 7})
+		want.ManifestDigest, want.Objects, want.ObjectBytes = objectkey.Digest(manifest), 2, 12
+		want.Versions, want.VersionBytes, want.Uploads = 6, 18+int64(len(manifest)), 1
+	}
+	return want
 }
 
 // TestEveryCrashPoint runs whole lives and lets every single call to the API server
@@ -231,7 +278,7 @@ func (l *life) checkEnd() {
 // death of the process.
 func TestEveryCrashPoint(t *testing.T) {
 	t.Parallel()
-	lives := map[string]func(*life){"expires": (*life).expires, "is deleted in use": (*life).isDeleted}
+	lives := map[string]func(*life){"expires": (*life).expires, "is deleted in use": (*life).isDeleted, "is given up": (*life).isGivenUp}
 	kinds := map[string]fault{
 		"call fails": {}, "answer is lost": {late: true},
 		"process dies before": {kill: true}, "process dies after": {kill: true, late: true},

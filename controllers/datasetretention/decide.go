@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // plan is what one reconcile does, in the order of its fields.
@@ -47,6 +48,9 @@ func decide(seen observed) plan {
 	p := plan{adopt: !controllerutil.ContainsFinalizer(seen.dataset, v1alpha1.FinalizerErase)}
 	if !due(seen) {
 		p.next = expiry(seen).Sub(seen.now)
+		if seen.busy {
+			p.next = min(p.next, busyRetry)
+		}
 		return p
 	}
 	p.vetoes = expiryVetoes(seen)
@@ -55,7 +59,7 @@ func decide(seen observed) plan {
 }
 
 func decideErase(seen observed) plan {
-	p := plan{vetoes: eraseVetoes(seen)}
+	p := plan{vetoes: eraseVetoes(seen), next: eraseRetry(seen)}
 	if neverPlaced(seen.dataset) && seen.inventory != nil && seen.inventory.Empty() {
 		p.release = len(p.vetoes) == 0
 		return p
@@ -63,6 +67,45 @@ func decideErase(seen observed) plan {
 	counted := seen.dataset.Status.Erasure != nil || seen.inventory != nil
 	p.erase = len(p.vetoes) == 0 && counted
 	return p
+}
+
+// Times after which an erase looks again, where no watch says when.
+const (
+	// copiesRetry is for local copies: the watches see only the Jobs and Pods that
+	// the operator made, but an erase waits for all that carry the dataset's UID.
+	copiesRetry = time.Minute
+	// busyRetry is for a turn at the store.
+	busyRetry = 15 * time.Second
+)
+
+// eraseRetry is when an erase looks again; zero: when a watch says so.
+func eraseRetry(seen observed) time.Duration {
+	switch {
+	case len(seen.copies) > 0:
+		return copiesRetry
+	case uploadsPossible(seen):
+		return uploadsEnd(seen.dataset).Sub(seen.now)
+	case seen.busy:
+		return busyRetry
+	}
+	return 0
+}
+
+// uploadsPossible reports whether credentials to write to a deleted dataset may
+// still be good. Nobody was given any for a dataset that never had a place.
+func uploadsPossible(seen observed) bool {
+	return !neverPlaced(seen.dataset) && seen.now.Before(uploadsEnd(seen.dataset))
+}
+
+// uploadsEnd is when the last credentials to write to a deleted dataset end. They
+// can have been given until it was sealed, or until it was deleted if it was not
+// sealed, or not seen to be, before.
+func uploadsEnd(d *v1alpha1.DatasetRetention) time.Time {
+	lastGrant := d.DeletionTimestamp
+	if sealed := d.Status.SealedTime; sealed != nil {
+		lastGrant = sealed
+	}
+	return lastGrant.UTC().Add(staging.UploadLife + staging.ClockSkew)
 }
 
 // due reports whether the dataset's time is over.
@@ -84,9 +127,11 @@ func expiry(seen observed) time.Time {
 	return limit
 }
 
-// lastUse is when the last run that used the data ended; zero if none has. It
-// never goes back, also when runs are deleted. A run that was known and is gone
-// without a trace is taken to have ended now.
+// lastUse is when the last use of the data ended, or began if it is the first and
+// goes on; zero if there was none. It never goes back, also when runs are deleted.
+// Only a run that is bound makes a use. A run that was known and is gone without a
+// trace is taken to have ended now; where there was no use before it was never
+// bound, because the beginning of the first use is remembered.
 func lastUse(seen observed) time.Time {
 	var last time.Time
 	if t := seen.dataset.Status.LastUsedTime; t != nil {
@@ -97,10 +142,20 @@ func lastUse(seen observed) time.Time {
 			last = r.ended
 		}
 	}
-	if pinned(seen.dataset) && lostSight(seen) && seen.now.After(last) {
+	if last.IsZero() && firstUse(seen) {
+		return seen.now
+	}
+	if !last.IsZero() && lostSight(seen) && seen.now.After(last) {
 		last = seen.now
 	}
 	return last
+}
+
+// firstUse reports whether a run uses the data, or has without saying until when.
+func firstUse(seen observed) bool {
+	return slices.ContainsFunc(seen.runs, func(r run) bool {
+		return r.bound && (!r.finished || r.ended.IsZero())
+	})
 }
 
 // lostSight reports whether a run that was active is not listed any more, or has
@@ -116,12 +171,12 @@ func lostSight(seen observed) bool {
 	})
 }
 
-// expiryVetoes are why data whose time is over stays. Before the dataset was ever
-// usable, runs only wait for it and have nothing of it.
+// expiryVetoes are why data whose time is over stays. A run that is not bound has
+// nothing of it yet, and fails when the dataset goes.
 func expiryVetoes(seen observed) []veto {
 	var users []string
 	for _, r := range seen.runs {
-		if !r.finished && (r.bound || pinned(seen.dataset)) {
+		if !r.finished && r.bound {
 			users = append(users, r.name)
 		}
 	}
@@ -151,6 +206,12 @@ func eraseVetoes(seen observed) []veto {
 		vetoes = append(vetoes, veto{
 			v1alpha1.ReasonRunsActive,
 			fmt.Sprintf("The data is erased as soon as %s ended, because a copy of it may be there.", have(seen.copies)),
+		})
+	}
+	if uploadsPossible(seen) {
+		vetoes = append(vetoes, veto{
+			v1alpha1.ReasonUploadsPossible,
+			"Credentials to upload, given before the deletion, end within a minute or so; the data is erased then.",
 		})
 	}
 	return vetoes

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 func TestExpiry(t *testing.T) {
@@ -35,8 +36,11 @@ func TestExpiry(t *testing.T) {
 		"the last use never goes back": {
 			saw(after(9*hour), newDataset(usable, lastUsed(after(8*hour))), runs(ended("a", after(2*hour)))), after(32 * hour),
 		},
-		"a run that vanished while active is taken to have ended now": {
-			saw(after(7*hour), newDataset(usable, wasActive("a"))), after(31 * hour),
+		"a run that vanished while it used the data is taken to have ended now": {
+			saw(after(7*hour), newDataset(usable, wasActive("a"), lastUsed(after(2*hour)))), after(31 * hour),
+		},
+		"a run that vanished before it was bound never used it": {
+			saw(after(7*hour), newDataset(usable, wasActive("a"))), after(testMaxAge),
 		},
 		"a run that ended without a time is taken to have ended now": {
 			saw(after(7*hour), newDataset(usable, wasActive("a")), runs(ended("a", time.Time{}))), after(31 * hour),
@@ -113,8 +117,17 @@ func TestDecideExpiry(t *testing.T) {
 		"a dataset in use stays past its time": {
 			saw(after(testMaxAge), newDataset(usable), runs(using("a"))), outline{Vetoes: active},
 		},
-		"a run that waits to be bound to a usable dataset keeps it": {
-			saw(after(testMaxAge), newDataset(usable), runs(waiting("a"))), outline{Vetoes: active},
+		"a run that waits to be bound does not keep a dataset past its time": {
+			saw(after(testMaxAge), newDataset(usable), runs(waiting("a"))), outline{Expire: true},
+		},
+		"a run that waits does not hide one that is bound": {
+			saw(after(testMaxAge), newDataset(usable), runs(waiting("a"), using("b"))), outline{Vetoes: active},
+		},
+		"a dataset that found no turn at the store tries again soon": {
+			saw(after(hour), newDataset(sealSeen, placed), noTurn), outline{Next: busyRetry},
+		},
+		"it does not miss its time over that": {
+			saw(after(testMaxAge-time.Second), newDataset(sealSeen, placed), noTurn), outline{Next: time.Second},
 		},
 		"a run that waits for an upload does not keep the upload": {
 			saw(after(testMaxAge), newDataset(placed), runs(waiting("a"))), outline{Expire: true},
@@ -144,7 +157,10 @@ func TestDecideErase(t *testing.T) {
 			saw(after(hour), newDataset(usable, deleted), runs(waiting("a"))), outline{Vetoes: active},
 		},
 		"an erase waits for local copies": {
-			saw(after(hour), newDataset(usable, deleted, counted), copies("pod/a")), outline{Vetoes: active},
+			saw(after(hour), newDataset(usable, deleted, counted), copies("pod/a")), outline{Vetoes: active, Next: copiesRetry},
+		},
+		"an erase that found no turn at the store tries again soon": {
+			saw(after(hour), newDataset(usable, deleted), noTurn), outline{Next: busyRetry},
 		},
 		"runs that ended do not hold an erase up": {
 			saw(after(hour), newDataset(usable, deleted, counted), runs(ended("a", after(0)))), outline{Erase: true},
@@ -171,6 +187,48 @@ func TestDecideErase(t *testing.T) {
 		"a dataset whose place was taken from its status is erased all the same": {
 			saw(after(hour), newDataset(usable, deleted, counted, func(d *v1alpha1.DatasetRetention) { d.Status.Location = nil })),
 			outline{Erase: true},
+		},
+	})
+}
+
+func TestDecideEraseWaitsForUploads(t *testing.T) {
+	t.Parallel()
+	const hour, life = time.Hour, staging.UploadLife + staging.ClockSkew
+	possible := []string{v1alpha1.ReasonUploadsPossible}
+	sealedAt := func(when time.Time) datasetMod {
+		return func(d *v1alpha1.DatasetRetention) { d.Status.SealedTime = at(when) }
+	}
+	checkDecisions(t, map[string]decision{
+		"an open dataset is not erased in the moment of its deletion": {
+			saw(after(hour), newDataset(placed, deleted), inventory(1, 1, 0)), outline{Vetoes: possible, Next: life},
+		},
+		"nor a second before the credentials have ended": {
+			saw(after(hour+life-time.Second), newDataset(placed, deleted), inventory(1, 1, 0)),
+			outline{Vetoes: possible, Next: time.Second},
+		},
+		"it is when they have": {
+			saw(after(hour+life), newDataset(placed, deleted), inventory(1, 1, 0)), outline{Erase: true},
+		},
+		"a dataset whose seal nobody saw counts as open": {
+			saw(after(hour), newDataset(placed, sealed, deleted)), outline{Vetoes: possible, Next: life},
+		},
+		"a dataset that was sealed a moment before waits for the rest": {
+			saw(after(hour), newDataset(usable, deleted, sealedAt(after(hour-20*time.Second))), inventory(1, 1, 0)),
+			outline{Vetoes: possible, Next: life - 20*time.Second},
+		},
+		"one that was sealed long before does not wait": {
+			saw(after(hour), newDataset(usable, deleted, sealedAt(after(hour-life))), inventory(1, 1, 0)), outline{Erase: true},
+		},
+		"one that never had a place does not wait": {
+			saw(after(hour), newDataset(deleted), inventory(0, 0, 0)), outline{Release: true},
+		},
+		"one whose place was taken from its status does": {
+			saw(after(hour), newDataset(placed, deleted, func(d *v1alpha1.DatasetRetention) { d.Status.Location = nil })),
+			outline{Vetoes: possible, Next: life},
+		},
+		"runs are the graver reason": {
+			saw(after(hour), newDataset(placed, deleted), runs(using("a"))),
+			outline{Vetoes: []string{v1alpha1.ReasonRunsActive, v1alpha1.ReasonUploadsPossible}, Next: life},
 		},
 	})
 }
@@ -216,11 +274,20 @@ func checkUsers(t *testing.T, seen observed, p plan) {
 	if p.erase && (!seen.deleted() || len(seen.copies) > 0) {
 		t.Fatalf("erases a dataset that is not deleted or has copies:\n%+v", seen)
 	}
+	if p.erase && seen.dataset.Status.ObservedGeneration > 0 {
+		lastGrant := seen.dataset.DeletionTimestamp
+		if seen.dataset.Status.SealedTime != nil {
+			lastGrant = seen.dataset.Status.SealedTime
+		}
+		if seen.now.Sub(lastGrant.Time) < 70*time.Second {
+			t.Fatalf("erases while somebody may have credentials to upload:\n%+v", seen)
+		}
+	}
 	if !p.expire && !p.erase {
 		return
 	}
 	for _, r := range seen.runs {
-		if !r.finished && (r.bound || pinned(seen.dataset)) {
+		if !r.finished && (r.bound || p.erase) {
 			t.Fatalf("takes the data from run %s:\n%+v\n%+v", r.name, p, seen)
 		}
 	}
@@ -235,7 +302,11 @@ func anySituation(random *rand.Rand) observed {
 			mod(d)
 		}
 	}
-	seen := saw(after(some()), d)
+	now := after(some())
+	if coin() {
+		now = after(time.Hour + time.Duration(random.IntN(120))*time.Second) // About when it was deleted.
+	}
+	seen := saw(now, d)
 	for _, name := range []string{"a", "b", "c"} {
 		if coin() {
 			continue

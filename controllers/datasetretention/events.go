@@ -41,7 +41,8 @@ func transitions(before, after v1alpha1.DatasetRetentionStatus) []occurrence {
 		}
 	}
 	c, changed := changedTo(before, after, v1alpha1.ConditionErasureBlocked)
-	if changed && c.Status == metav1.ConditionTrue {
+	// That an upload may be under way passes by itself within minutes: no news.
+	if changed && c.Status == metav1.ConditionTrue && c.Reason != v1alpha1.ReasonUploadsPossible {
 		out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionErase, c.Message})
 	}
 	return out

@@ -34,9 +34,14 @@ func (f *storeFault) Unwrap() error { return f.cause }
 
 // erase does the last steps of a dataset's life, each of which may be repeated: the
 // counts are in the status by now, so a crash at any point costs nothing of the
-// receipt. The finalizer goes last and only if all before it succeeded.
+// receipt. The finalizer goes last and only if all before it succeeded. The error
+// is errBusy when nothing was done.
 func (r *Reconciler) erase(ctx context.Context, seen observed) error {
+	if !r.turns.take(ctx) {
+		return errBusy
+	}
 	digest, err := r.empty(ctx, seen)
+	r.turns.give()
 	if err != nil {
 		return &storeFault{cause: err}
 	}

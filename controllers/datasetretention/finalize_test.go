@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -68,6 +69,7 @@ func TestFailedEraseIsReportedAndTriedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLife(t, &faults{})
+			l.clock.SetTime(after(time.Hour))
 			c.eraser.Eraser = l.keeper.opts.Eraser
 			l.keeper.opts.Eraser = &c.eraser
 			l.warehouse.put(t, testPrefix+"data/a", []byte("x"))

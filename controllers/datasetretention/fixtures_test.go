@@ -60,9 +60,15 @@ func placed(d *v1alpha1.DatasetRetention) {
 	d.Status.ObservedGeneration = 1
 }
 
+// sealSeen is sealed, and was so for long.
+func sealSeen(d *v1alpha1.DatasetRetention) {
+	sealed(d)
+	d.Status.SealedTime = at(created())
+}
+
 // usable is sealed, placed and verified.
 func usable(d *v1alpha1.DatasetRetention) {
-	sealed(d)
+	sealSeen(d)
 	placed(d)
 	objects, bytes := int64(3), int64(300)
 	d.Status.Objects, d.Status.Bytes, d.Status.ManifestDigest = &objects, &bytes, testDigest
@@ -132,6 +138,9 @@ func inventory(versions, bytes, uploads int64) seenMod {
 func found(s sealCheck) seenMod { return func(o *observed) { o.seal = &s } }
 
 func storeFailed(err error) seenMod { return func(o *observed) { o.storeErr = err } }
+
+// noTurn is a store that others keep busy.
+func noTurn(o *observed) { o.busy = true }
 
 func using(name string) run { return run{name: name, bound: true} }
 

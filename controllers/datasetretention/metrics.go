@@ -47,7 +47,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		reasons: map[types.NamespacedName]string{},
 	}
 	for _, reason := range []string{
-		v1alpha1.ReasonRunsActive, v1alpha1.ReasonStoreUnavailable,
+		v1alpha1.ReasonRunsActive, v1alpha1.ReasonUploadsPossible, v1alpha1.ReasonStoreUnavailable,
 		v1alpha1.ReasonEraseRefused, v1alpha1.ReasonEraseIncomplete,
 	} {
 		m.blocked.WithLabelValues(reason).Set(0)

@@ -38,6 +38,8 @@ type observed struct {
 	seal *sealCheck
 	// inventory is what an erase would remove; nil: not asked for, or storeErr.
 	inventory *erasure.Inventory
+	// busy: the store should have been asked, but too many others are at it.
+	busy bool
 	// storeErr is why the store could not be asked; nil: it was not, or it answered.
 	storeErr error
 }
@@ -150,7 +152,11 @@ func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
 	if !sealCheckDue(seen.dataset) || due(*seen) {
 		return
 	}
-	found, err := checkSeal(ctx, r.opts.Store, seen.home)
+	if seen.busy = !r.turns.take(ctx); seen.busy {
+		return
+	}
+	defer r.turns.give()
+	found, err := checkSeal(ctx, r.opts.Store, seen.home, maxManifest)
 	if err != nil {
 		seen.storeErr = fmt.Errorf("check manifest: %w", err)
 		return
@@ -164,6 +170,10 @@ func (r *Reconciler) lookAtInventory(ctx context.Context, seen *observed) {
 	if seen.dataset.Status.Erasure != nil || len(eraseVetoes(*seen)) > 0 {
 		return
 	}
+	if seen.busy = !r.turns.take(ctx); seen.busy {
+		return
+	}
+	defer r.turns.give()
 	found, err := r.opts.Eraser.Inventory(ctx, target(*seen))
 	if err != nil {
 		seen.storeErr = fmt.Errorf("take inventory: %w", err)

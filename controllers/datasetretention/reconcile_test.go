@@ -104,6 +104,25 @@ func TestReconcileAsksForItsTime(t *testing.T) {
 	}
 }
 
+func TestRunThatNeverBeganMakesNoUse(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, &faults{})
+	l.must(l.api.Create(t.Context(), newDataset(usable)))
+	r := l.startRun("run-1")
+	r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
+	l.must(l.api.Status().Update(t.Context(), r))
+	l.settle()
+	l.wantState(v1alpha1.DatasetInUse)
+	l.must(l.api.Delete(t.Context(), r))
+	l.clock.SetTime(after(time.Hour))
+	l.settle()
+	l.wantState(v1alpha1.DatasetReady)
+	d, _ := l.dataset()
+	if d.Status.LastUsedTime != nil || !d.Status.ExpiresAt.Equal(at(after(testMaxAge))) {
+		t.Errorf("last used %v, expires %v", d.Status.LastUsedTime, d.Status.ExpiresAt)
+	}
+}
+
 func TestPredecessorsRunsAreNoUsers(t *testing.T) {
 	t.Parallel()
 	l := newLife(t, &faults{})
@@ -176,6 +195,7 @@ func TestEraseWaitsForLocalCopies(t *testing.T) {
 	t.Parallel()
 	label := map[string]string{v1alpha1.LabelDatasetUID: string(testUID)}
 	l := newLife(t, &faults{})
+	l.clock.SetTime(after(time.Hour))
 	d := newDataset(usable)
 	l.must(l.api.Create(t.Context(), d))
 	l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
@@ -196,6 +216,10 @@ func TestEraseWaitsForLocalCopies(t *testing.T) {
 		}
 	}
 	blocked("job/j, pod/p have")
+	again, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
+	if err != nil || again.RequeueAfter != time.Minute {
+		t.Errorf("looks again in %v (error %v), want a minute: no watch sees a foreign job", again.RequeueAfter, err)
+	}
 	l.must(l.api.Delete(t.Context(), job))
 	blocked("as pod/p has ended")
 	pod.Status.Phase = corev1.PodFailed
@@ -257,6 +281,7 @@ func TestNeverPlacedDatasetIsLetGoWithoutAReceipt(t *testing.T) {
 func TestForeignFinalizerStays(t *testing.T) {
 	t.Parallel()
 	l := newLife(t, &faults{})
+	l.clock.SetTime(after(time.Hour))
 	d := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Finalizers = append(d.Finalizers, "example.com/audit") })
 	l.must(l.api.Create(t.Context(), d))
 	l.must(l.api.Delete(t.Context(), d))
@@ -314,6 +339,7 @@ func TestTransitions(t *testing.T) {
 		"a store that is away":           {status(ready, "False", "CheckingManifest"), status(ready, "False", "StoreUnavailable"), []string{"Warning StoreUnavailable"}},
 		"an erase that waits":            {status(blocked, "False", "Proceeding"), status(blocked, "True", "RunsActive"), []string{"Warning RunsActive"}},
 		"an erase that now waits else":   {status(blocked, "True", "RunsActive"), status(blocked, "True", "StoreUnavailable"), []string{"Warning StoreUnavailable"}},
+		"an erase that waits a moment":   {v1alpha1.DatasetRetentionStatus{}, status(blocked, "True", "UploadsPossible"), nil},
 		"an erase that goes on silently": {status(blocked, "True", "RunsActive"), status(blocked, "False", "Proceeding"), nil},
 	}
 	for name, c := range cases {

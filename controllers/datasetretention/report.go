@@ -30,6 +30,9 @@ func report(seen observed, p plan, actErr error) v1alpha1.DatasetRetentionStatus
 		objects, bytes := s.summary.Objects, s.summary.Bytes
 		status.Objects, status.Bytes, status.ManifestDigest = &objects, &bytes, s.summary.Digest
 	}
+	if status.SealedTime == nil && seen.dataset.Spec.Sealed && !seen.deleted() {
+		status.SealedTime = apiTime(seen.now)
+	}
 	status.ActiveRuns = firstOf(seen.active(), maxActiveRuns)
 	status.LastUsedTime = apiTime(lastUse(seen))
 	status.ExpiresAt = apiTime(expiry(seen))
@@ -85,7 +88,7 @@ func ready(seen observed) metav1.Condition {
 
 // verdict is the Ready condition of a dataset that was checked.
 func verdict(s sealCheck) metav1.Condition {
-	const again = " Delete the dataset and upload it again."
+	const again = " Upload the data again under another name, then delete this one."
 	switch s.reason {
 	case v1alpha1.ReasonManifestMissing:
 		return notReady(s.reason, "The dataset was sealed without a manifest."+again)
@@ -129,7 +132,7 @@ func inUse(seen observed, p plan) metav1.Condition {
 		return c
 	}
 	c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonRunsActive
-	c.Message = fmt.Sprintf("The dataset is kept until %s ended.", runsHave(active))
+	c.Message = fmt.Sprintf("The time that the data stays after training begins when %s ended.", runsHave(active))
 	if !seen.deleted() && len(p.vetoes) > 0 {
 		c.Message = p.vetoes[0].message
 	}
@@ -164,7 +167,8 @@ func erasureBlocked(seen observed, p plan, actErr error) metav1.Condition {
 		c.Message = "Nothing holds the erase up."
 	case errors.Is(failed, erasure.ErrRefused):
 		c.Reason = v1alpha1.ReasonEraseRefused
-		c.Message = "A safeguard refused to erase the dataset's place in the store. An administrator has to look into the operator's log."
+		c.Message = "A safeguard refused to erase the dataset's place in the store. " +
+			"An administrator has to look into the operator's log: kubectl -n lethe-system logs deploy/lethe-manager"
 	case errors.Is(failed, erasure.ErrIncomplete):
 		c.Reason = v1alpha1.ReasonEraseIncomplete
 		c.Message = "The store still holds data of the dataset after a full pass. It is tried again."
@@ -177,7 +181,8 @@ func erasureBlocked(seen observed, p plan, actErr error) metav1.Condition {
 
 // failedBefore reports whether the last try of the erase failed, rather than waited.
 func failedBefore(blocked *metav1.Condition) bool {
-	return blocked != nil && blocked.Status == metav1.ConditionTrue && blocked.Reason != v1alpha1.ReasonRunsActive
+	return blocked != nil && blocked.Status == metav1.ConditionTrue &&
+		blocked.Reason != v1alpha1.ReasonRunsActive && blocked.Reason != v1alpha1.ReasonUploadsPossible
 }
 
 // storeTrouble says in a sentence for users what is wrong with the store. The

@@ -81,7 +81,7 @@ func uploads() map[string]situation {
 		},
 		"a dataset that a run uses is in use": {
 			seen: saw(after(0), newDataset(usable), runs(using("a"))), state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
-			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive"}, says: "kept until run a has ended",
+			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive"}, says: "begins when run a has ended",
 		},
 		"a dataset in use past its time says so": {
 			seen: saw(after(testMaxAge), newDataset(usable), runs(using("a"))), state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
@@ -112,11 +112,11 @@ func verdicts() map[string]situation {
 		},
 		"a missing manifest makes it invalid": {
 			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonManifestMissing)), state: v1alpha1.DatasetInvalid,
-			reason: v1alpha1.ReasonManifestMissing, conditions: []string{"Ready=False/ManifestMissing", idle}, says: "upload it again",
+			reason: v1alpha1.ReasonManifestMissing, conditions: []string{"Ready=False/ManifestMissing", idle}, says: "Upload the data again under another name, then delete this one.",
 		},
 		"a malformed manifest makes it invalid": {
 			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonManifestMalformed)), state: v1alpha1.DatasetInvalid,
-			reason: v1alpha1.ReasonManifestMalformed, conditions: []string{"Ready=False/ManifestMalformed", idle}, says: "it is empty. Delete",
+			reason: v1alpha1.ReasonManifestMalformed, conditions: []string{"Ready=False/ManifestMalformed", idle}, says: "it is empty. Upload",
 		},
 		"an empty manifest makes it invalid": {
 			seen: saw(after(0), newDataset(placed, sealed, sealing), bad(v1alpha1.ReasonEmpty)), state: v1alpha1.DatasetInvalid,
@@ -154,6 +154,19 @@ func erases() map[string]situation {
 			seen: saw(after(hour), newDataset(usable, deleted), copies("pod/a-x")), state: v1alpha1.DatasetErasing,
 			reason: v1alpha1.ReasonRunsActive, conditions: append(slices.Clone(gone), "ErasureBlocked=True/RunsActive"), says: "pod/a-x",
 		},
+		"an erase that waits for the end of credentials": {
+			seen: saw(after(hour), newDataset(placed, deleted)), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonUploadsPossible, conditions: append(slices.Clone(gone), "ErasureBlocked=True/UploadsPossible"),
+			says: "given before the deletion, end within a minute",
+		},
+		"an erase that waited for credentials and now for a turn": {
+			seen: saw(after(2*hour), newDataset(placed, deleted, func(d *v1alpha1.DatasetRetention) {
+				d.Status.Conditions = []metav1.Condition{{
+					Type: v1alpha1.ConditionErasureBlocked, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUploadsPossible,
+				}}
+			}), noTurn), state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonDeleted, conditions: append(slices.Clone(gone), "ErasureBlocked=False/Proceeding"), says: "being erased",
+		},
 		"an erase that can not be counted": {
 			seen: saw(after(hour), newDataset(usable, deleted), storeFailed(errAny)), state: v1alpha1.DatasetErasing,
 			reason: v1alpha1.ReasonStoreUnavailable, conditions: append(slices.Clone(gone), "ErasureBlocked=True/StoreUnavailable"), says: "tried again",
@@ -168,7 +181,7 @@ func erases() map[string]situation {
 		},
 		"an erase that a safeguard refused": {
 			seen: saw(after(hour), newDataset(usable, deleted, counted)), actErr: atStore(erasure.ErrRefused), state: v1alpha1.DatasetErasing,
-			reason: v1alpha1.ReasonEraseRefused, conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "administrator",
+			reason: v1alpha1.ReasonEraseRefused, conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "kubectl -n lethe-system logs deploy/lethe-manager",
 		},
 		"an erase of a place that was tampered with": {
 			seen: saw(after(hour), newDataset(usable, deleted, counted, movedTo("other", "x/"))), state: v1alpha1.DatasetErasing,
@@ -304,6 +317,45 @@ func TestReportKeepsFacts(t *testing.T) {
 		seen := saw(after(0), newDataset(usable, movedTo("other", "x/")))
 		if got := report(seen, decide(seen), nil).Location.Bucket; got != "other" {
 			t.Errorf("location moved to %q", got)
+		}
+	})
+	t.Run("the time of the seal is written with the state Sealing, and stays", func(t *testing.T) {
+		t.Parallel()
+		d := newDataset(placed, sealed)
+		seen := saw(after(hour), d)
+		got := report(seen, decide(seen), nil)
+		if got.State != v1alpha1.DatasetSealing || !got.SealedTime.Equal(at(after(hour))) {
+			t.Errorf("state %s, sealed at %v", got.State, got.SealedTime)
+		}
+		d.Status = got
+		seen = saw(after(2*hour), d)
+		if again := report(seen, decide(seen), nil).SealedTime; !again.Equal(got.SealedTime) {
+			t.Errorf("the time of the seal moved to %v", again)
+		}
+	})
+	t.Run("a seal that is seen after the deletion is too late to count from", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(hour), newDataset(placed, sealed, deleted))
+		if got := report(seen, decide(seen), nil).SealedTime; got != nil {
+			t.Errorf("sealed at %v", got)
+		}
+	})
+	t.Run("an open dataset has no time of a seal", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(0), newDataset(raw))
+		if got := report(seen, decide(seen), nil).SealedTime; got != nil {
+			t.Errorf("sealed at %v", got)
+		}
+	})
+	t.Run("the beginning of the first use is remembered", func(t *testing.T) {
+		t.Parallel()
+		seen := saw(after(hour), newDataset(usable), runs(using("a")))
+		if got := report(seen, decide(seen), nil).LastUsedTime; !got.Equal(at(after(hour))) {
+			t.Errorf("last used at %v", got)
+		}
+		seen = saw(after(hour), newDataset(usable), runs(waiting("a")))
+		if got := report(seen, decide(seen), nil).LastUsedTime; got != nil {
+			t.Errorf("a run that waits made a use, at %v", got)
 		}
 	})
 	t.Run("the manifest is pinned with its counts", func(t *testing.T) {

@@ -36,15 +36,22 @@ type sealCheck struct {
 	// extra counts objects in the store that the manifest does not list. No run
 	// gets them; the erase removes them like all others.
 	extra int64
-	// detail says what is wrong with a malformed manifest.
+	// detail says what is wrong with a malformed manifest, or one that is too large.
 	detail string
 }
 
-// checkSeal compares the manifest with one listing of the data. Both come in the
-// order of their keys, so memory is bounded however large the dataset is.
-// Contents are not read: stage-in verifies them. An error is the store's; what is
-// wrong with the dataset is in the result.
-func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation) (sealCheck, error) {
+// maxManifest is the longest manifest that is read, in bytes: enough for some eight
+// million files, and not so much that one check takes hours.
+const maxManifest int64 = 1 << 30
+
+// errTooLong says that a manifest is longer than maxManifest.
+var errTooLong = errors.New("it is longer than 1 GiB, so it lists too many files for one dataset")
+
+// checkSeal compares the manifest, of at most limit bytes, with one listing of the
+// data. Both come in the order of their keys, so memory is bounded however large
+// the dataset is. Contents are not read: stage-in verifies them. An error is the
+// store's; what is wrong with the dataset is in the result.
+func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation, limit int64) (sealCheck, error) {
 	next, stop := iter.Pull2(store.List(ctx, home.Bucket, objectkey.DataPrefix(home.Prefix)))
 	defer stop()
 	m := &merge{next: next}
@@ -53,8 +60,10 @@ func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation) (
 	if err := m.advance(); err != nil {
 		return sealCheck{}, err
 	}
-	summary, err := readManifest(ctx, store, home, m)
+	summary, err := readManifest(ctx, store, home, limit, m)
 	switch {
+	case errors.Is(err, errTooLong):
+		return sealCheck{reason: v1alpha1.ReasonManifestMalformed, detail: errTooLong.Error()}, nil
 	case errors.Is(err, objectkey.ErrBadManifest):
 		return sealCheck{reason: v1alpha1.ReasonManifestMalformed, detail: err.Error()}, nil
 	case errors.Is(err, errNoManifest):
@@ -80,8 +89,11 @@ func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation) (
 
 var errNoManifest = errors.New("there is no manifest")
 
-func readManifest(ctx context.Context, store Store, home v1alpha1.ObjectLocation, m *merge) (objectkey.ManifestSummary, error) {
-	body, err := store.Get(ctx, home.Bucket, objectkey.Manifest(home.Prefix), 0, -1)
+func readManifest(
+	ctx context.Context, store Store, home v1alpha1.ObjectLocation, limit int64, m *merge,
+) (objectkey.ManifestSummary, error) {
+	// One byte more than there may be tells a manifest that ends from one that is cut.
+	body, err := store.Get(ctx, home.Bucket, objectkey.Manifest(home.Prefix), 0, limit+1)
 	if errors.Is(err, objectstore.ErrNotFound) {
 		return objectkey.ManifestSummary{}, errNoManifest
 	}
@@ -90,13 +102,27 @@ func readManifest(ctx context.Context, store Store, home v1alpha1.ObjectLocation
 	}
 	// Closing what was only read has nothing to report.
 	defer func() { _ = body.Close() }()
-	summary, err := objectkey.ReadManifest(body, func(e objectkey.Entry) error {
+	summary, err := objectkey.ReadManifest(&bounded{in: body, left: limit}, func(e objectkey.Entry) error {
 		return m.expect(objectkey.Data(home.Prefix, e.Path), e.Size)
 	})
 	if errors.Is(err, objectstore.ErrNotFound) && !m.failed {
 		return summary, errNoManifest
 	}
 	return summary, err
+}
+
+// bounded fails with errTooLong when there is more to read than is left.
+type bounded struct {
+	in   io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.in.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n, errTooLong
+	}
+	return n, err
 }
 
 // merge walks the listing alongside the manifest.

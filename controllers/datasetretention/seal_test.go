@@ -26,13 +26,16 @@ const testPrefix = testNamespace + "/" + string(testUID) + "/"
 type shelf struct {
 	sizes    map[string]int64
 	manifest []byte
+	// asked is how many bytes of the manifest were asked for.
+	asked int64
 	// getErr, readErr and listErr are what the calls fail with; listErr after
 	// listed objects.
 	getErr, readErr, listErr error
 	listed                   int
 }
 
-func (s *shelf) Get(context.Context, string, string, int64, int64) (io.ReadCloser, error) {
+func (s *shelf) Get(_ context.Context, _, _ string, _, length int64) (io.ReadCloser, error) {
+	s.asked = length
 	if s.getErr != nil {
 		return nil, s.getErr
 	}
@@ -109,7 +112,7 @@ func TestCheckSeal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store := &shelf{sizes: c.holds, manifest: manifestOf(t, c.lists)}
-			got, err := checkSeal(t.Context(), store, testHome())
+			got, err := checkSeal(t.Context(), store, testHome(), maxManifest)
 			if err != nil {
 				t.Fatalf("check: %v", err)
 			}
@@ -152,12 +155,41 @@ func TestCheckSealFaults(t *testing.T) {
 			if c.store.manifest == nil {
 				c.store.manifest = manifestOf(t, files)
 			}
-			got, err := checkSeal(t.Context(), &c.store, testHome())
+			got, err := checkSeal(t.Context(), &c.store, testHome(), maxManifest)
 			if (err != nil) != (c.want == "") || got.reason != c.want {
 				t.Errorf("verdict %q, error %v, want %q", got.reason, err, c.want)
 			}
 			if c.want == "" && !errors.Is(err, objectstore.ErrUnavailable) && !errors.Is(err, objectstore.ErrNotFound) {
 				t.Errorf("the cause is lost: %v", err)
+			}
+		})
+	}
+}
+
+func TestCheckSealReadsOnlySoMuch(t *testing.T) {
+	t.Parallel()
+	files := map[string]int64{"a": 1, "b": 2}
+	manifest := manifestOf(t, files)
+	whole := int64(len(manifest))
+	cases := map[string]struct {
+		limit  int64
+		reason string
+		detail string
+	}{
+		"a manifest of the longest length is read": {whole, v1alpha1.ReasonVerified, ""},
+		"a longer one is refused":                  {whole - 1, v1alpha1.ReasonManifestMalformed, errTooLong.Error()},
+		"so is one that is cut between two lines":  {int64(bytes.IndexByte(manifest, '\n')), v1alpha1.ReasonManifestMalformed, errTooLong.Error()},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &shelf{sizes: files, manifest: manifest}
+			got, err := checkSeal(t.Context(), store, testHome(), c.limit)
+			if err != nil || got.reason != c.reason || got.detail != c.detail {
+				t.Errorf("verdict %s (%s), error %v, want %s (%s)", got.reason, got.detail, err, c.reason, c.detail)
+			}
+			if store.asked != c.limit+1 {
+				t.Errorf("asked the store for %d bytes, want %d", store.asked, c.limit+1)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package datasetretention
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
+	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }
@@ -37,12 +39,23 @@ type stage struct {
 	api       client.Client
 	namespace string
 	store     *warehouse
+	clock     *offsetClock
 }
+
+// offsetClock is ahead of the real time by what was skipped.
+type offsetClock struct {
+	clock.RealClock
+	ahead atomic.Int64
+}
+
+func (c *offsetClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *offsetClock) skip(d time.Duration) { c.ahead.Add(int64(d)) }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	cluster := apitest.Start(t)
-	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{}, objectstoretest.Versioned)}
+	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{}, objectstoretest.Versioned), clock: &offsetClock{}}
 	mgr, err := ctrl.NewManager(cluster.Config, ctrl.Options{
 		Scheme:     cluster.Scheme,
 		Logger:     logr.Discard(),
@@ -54,7 +67,7 @@ func newStage(t *testing.T) *stage {
 	engine, err := erasure.New(s.store, testReceipts)
 	s.must(err)
 	keeper, err := New(mgr.GetClient(), mgr.GetAPIReader(), Options{
-		DatasetsBucket: testBucket, Store: s.store, Eraser: engine, Clock: clock.RealClock{},
+		DatasetsBucket: testBucket, Store: s.store, Eraser: engine, Clock: s.clock,
 		Events: mgr.GetEventRecorder(Name), Metrics: prometheus.NewRegistry(),
 	})
 	s.must(err)
@@ -106,10 +119,21 @@ func (s *stage) waitUntil(what string, ok func(*v1alpha1.DatasetRetention) bool)
 	return &d
 }
 
-// waitErased waits until the object is gone, and checks what that promises.
+// waitErased waits until the object is gone, and checks what that promises. It lets
+// the time pass for which the erase waits for credentials to upload.
 func (s *stage) waitErased(d *v1alpha1.DatasetRetention) {
 	s.t.Helper()
 	var last v1alpha1.DatasetRetention
+	waiting := s.waitUntil("it waits for uploads", func(d *v1alpha1.DatasetRetention) bool {
+		return d.Status.State == v1alpha1.DatasetErasing && d.Status.Reason == v1alpha1.ReasonUploadsPossible
+	})
+	if s.store.left(s.t, d.Status.Location.Prefix) == 0 {
+		s.t.Error("the data is gone while somebody may still add to it")
+	}
+	s.clock.skip(staging.UploadLife + staging.ClockSkew)
+	woken := waiting.DeepCopy()
+	woken.Annotations = map[string]string{"example.com/woken": ""}
+	s.must(s.api.Patch(s.t.Context(), woken, client.MergeFrom(waiting)))
 	s.poll(func(ctx context.Context) (bool, error) {
 		err := s.api.Get(ctx, client.ObjectKeyFromObject(d), &last)
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
@@ -184,7 +208,9 @@ func TestStoryOfADatasetThatExpires(t *testing.T) {
 	r := s.startRun(d)
 	s.waitFor(v1alpha1.DatasetInUse)
 	s.endRun(r)
-	d = s.waitUntil("it was used", func(d *v1alpha1.DatasetRetention) bool { return d.Status.LastUsedTime != nil })
+	d = s.waitUntil("it was used", func(d *v1alpha1.DatasetRetention) bool {
+		return d.Status.LastUsedTime != nil && len(d.Status.ActiveRuns) == 0
+	})
 	if want := d.Status.LastUsedTime.Add(3 * time.Second); !d.Status.ExpiresAt.Time.Equal(want) {
 		t.Errorf("a used dataset expires at %v, want %v", d.Status.ExpiresAt, want)
 	}

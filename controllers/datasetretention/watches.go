@@ -47,7 +47,7 @@ func (r *Reconciler) waitingForCopy(ctx context.Context, o client.Object) []reco
 	var datasets v1alpha1.DatasetRetentionList
 	if err := r.client.List(ctx, &datasets, client.InNamespace(o.GetNamespace())); err != nil {
 		// The cache has no reason to fail; a map function has nobody to tell but the log.
-		log.FromContext(ctx).Error(err, "Failed to find the dataset of a local copy")
+		log.FromContext(ctx).Error(err, "Could not find the dataset of a local copy")
 		return nil
 	}
 	for i := range datasets.Items {

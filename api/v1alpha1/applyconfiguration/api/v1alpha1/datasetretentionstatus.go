@@ -37,7 +37,8 @@ type DatasetRetentionStatusApplyConfiguration struct {
 	// activeRuns names the runs that refer to the dataset and have not ended, in
 	// alphabetical order; the first 32 of them.
 	ActiveRuns []string `json:"activeRuns,omitempty"`
-	// lastUsedTime is when the last run that used the data ended.
+	// lastUsedTime is when the last use began or ended: when the last run that used
+	// the data ended, or when the first began while none has ended.
 	LastUsedTime *v1.Time `json:"lastUsedTime,omitempty"`
 	// expiresAt is when the data is erased unless a run uses it then.
 	ExpiresAt *v1.Time `json:"expiresAt,omitempty"`
