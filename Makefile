@@ -54,7 +54,7 @@ test-unit: tools ## Run every test that needs no running lab, with the race dete
 	cd hack/lab && go test ./...
 
 test-system: lab-up ## Run the journeys through the whole system on the lab.
-	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=30m -v ./hack/system
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=30m -parallel=6 -v ./hack/system
 
 ##@ Lab: a real cluster on this machine
 .PHONY: lab-up lab-down lab-status demo-down tools

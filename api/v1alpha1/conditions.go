@@ -24,7 +24,7 @@ const (
 	// not being erased: a run may start on it.
 	ConditionReady = "Ready"
 	// ConditionInUse (neutral, datasetretention controller): a run that has not
-	// ended refers to the dataset. Its last transition to False starts the
+	// ended uses the dataset. Its last transition to False starts the
 	// afterTraining window.
 	ConditionInUse = "InUse"
 	// ConditionErasing (neutral, datasetretention controller): the dataset is

@@ -116,7 +116,7 @@ const (
 	DatasetSealing DatasetState = "Sealing"
 	// DatasetReady: sealed, checked, and not used by any run at the moment.
 	DatasetReady DatasetState = "Ready"
-	// DatasetInUse: at least one run that has not ended refers to it.
+	// DatasetInUse: at least one run that has not ended uses it.
 	DatasetInUse DatasetState = "InUse"
 	// DatasetInvalid: sealed with a manifest that no run could use.
 	DatasetInvalid DatasetState = "Invalid"
@@ -165,15 +165,15 @@ type DatasetRetentionStatus struct {
 	// credentials to write to it from then on.
 	// +optional
 	SealedTime *metav1.Time `json:"sealedTime,omitempty"`
-	// activeRuns names the runs that refer to the dataset and have not ended, in
-	// alphabetical order; the first 32 of them.
+	// activeRuns names the runs that are bound to the dataset and have not ended, in
+	// alphabetical order; the first 32 of them. While the dataset is being erased,
+	// also those that only wait for it.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MaxLength=63
 	ActiveRuns []string `json:"activeRuns,omitempty"`
-	// lastUsedTime is when the last use began or ended: when the last run that used
-	// the data ended, or when the first began while none has ended.
+	// lastUsedTime is when the last run that used the data ended.
 	// +optional
 	LastUsedTime *metav1.Time `json:"lastUsedTime,omitempty"`
 	// expiresAt is when the data is erased unless a run uses it then.

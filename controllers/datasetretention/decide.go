@@ -118,7 +118,7 @@ func expiry(seen observed) time.Time {
 	keep := seen.dataset.Spec.Retention
 	limit := seen.dataset.CreationTimestamp.Add(keep.Limit())
 	last := lastUse(seen)
-	if last.IsZero() || len(seen.active()) > 0 {
+	if last.IsZero() || len(seen.users()) > 0 {
 		return limit
 	}
 	if end := last.Add(keep.Window()); end.Before(limit) {
@@ -127,11 +127,9 @@ func expiry(seen observed) time.Time {
 	return limit
 }
 
-// lastUse is when the last use of the data ended, or began if it is the first and
-// goes on; zero if there was none. It never goes back, also when runs are deleted.
-// Only a run that is bound makes a use. A run that was known and is gone without a
-// trace is taken to have ended now; where there was no use before it was never
-// bound, because the beginning of the first use is remembered.
+// lastUse is when the last run that used the data ended; zero if none has. It
+// never goes back, also when runs are deleted. A run that used the data and is gone
+// without a trace is taken to have ended now.
 func lastUse(seen observed) time.Time {
 	var last time.Time
 	if t := seen.dataset.Status.LastUsedTime; t != nil {
@@ -142,23 +140,13 @@ func lastUse(seen observed) time.Time {
 			last = r.ended
 		}
 	}
-	if last.IsZero() && firstUse(seen) {
-		return seen.now
-	}
-	if !last.IsZero() && lostSight(seen) && seen.now.After(last) {
+	if pinned(seen.dataset) && lostSight(seen) && seen.now.After(last) {
 		last = seen.now
 	}
 	return last
 }
 
-// firstUse reports whether a run uses the data, or has without saying until when.
-func firstUse(seen observed) bool {
-	return slices.ContainsFunc(seen.runs, func(r run) bool {
-		return r.bound && (!r.finished || r.ended.IsZero())
-	})
-}
-
-// lostSight reports whether a run that was active is not listed any more, or has
+// lostSight reports whether a run that used the data is not listed any more, or has
 // ended without saying when.
 func lostSight(seen observed) bool {
 	return slices.ContainsFunc(seen.dataset.Status.ActiveRuns, func(name string) bool {
@@ -174,12 +162,7 @@ func lostSight(seen observed) bool {
 // expiryVetoes are why data whose time is over stays. A run that is not bound has
 // nothing of it yet, and fails when the dataset goes.
 func expiryVetoes(seen observed) []veto {
-	var users []string
-	for _, r := range seen.runs {
-		if !r.finished && r.bound {
-			users = append(users, r.name)
-		}
-	}
+	users := seen.users()
 	if len(users) == 0 {
 		return nil
 	}

@@ -39,8 +39,8 @@ func TestExpiry(t *testing.T) {
 		"a run that vanished while it used the data is taken to have ended now": {
 			saw(after(7*hour), newDataset(usable, wasActive("a"), lastUsed(after(2*hour)))), after(31 * hour),
 		},
-		"a run that vanished before it was bound never used it": {
-			saw(after(7*hour), newDataset(usable, wasActive("a"))), after(testMaxAge),
+		"a run that used the data and vanished is taken to have ended now": {
+			saw(after(7*hour), newDataset(usable, wasActive("a"))), after(31 * hour),
 		},
 		"a run that ended without a time is taken to have ended now": {
 			saw(after(7*hour), newDataset(usable, wasActive("a")), runs(ended("a", time.Time{}))), after(31 * hour),

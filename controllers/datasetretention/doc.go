@@ -58,9 +58,8 @@
 // forgotten run would keep data for ever. After the deletion trainingrun fails it,
 // and the erase waits for that, because it may be about to be bound.
 //
-// Uses. Only a run that is bound makes one. Its beginning is remembered in
-// status.lastUsedTime if it is the dataset's first, so that of a run which has gone
-// without a trace it is known whether it can have been one.
+// Uses. Only a run that is bound makes one, and only such runs are named in
+// status.activeRuns, so a name that has gone without a trace was a use.
 //
 // Order of an erase. The deletion timestamp; the end of the runs, of the Jobs and
 // Pods with a copy, and of the credentials to upload; the inventory, which goes into

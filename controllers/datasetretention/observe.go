@@ -191,11 +191,30 @@ func (o observed) done() bool {
 	return o.deleted() && !controllerutil.ContainsFinalizer(o.dataset, v1alpha1.FinalizerErase)
 }
 
-// active are the names of the runs that have not ended.
+// active are the names of the runs that have not ended. An erase waits for all of
+// them: one that is not bound may be about to be.
 func (o observed) active() []string {
+	return o.runsThat(func(r run) bool { return !r.finished })
+}
+
+// users are the names of the runs that are bound to the dataset and have not ended.
+// A run that only waits uses nothing and holds nothing.
+func (o observed) users() []string {
+	return o.runsThat(func(r run) bool { return !r.finished && r.bound })
+}
+
+// holders are the runs that the status names: those that the dataset waits for.
+func (o observed) holders() []string {
+	if o.deleted() {
+		return o.active()
+	}
+	return o.users()
+}
+
+func (o observed) runsThat(fit func(run) bool) []string {
 	var names []string
 	for _, r := range o.runs {
-		if !r.finished {
+		if fit(r) {
 			names = append(names, r.name)
 		}
 	}

@@ -76,6 +76,12 @@ func TestWritesOfARunsLife(t *testing.T) {
 	l.settle()
 	before := l.faults.writes
 	r := l.startRun("run-1")
+	bound := r.Status.DeepCopy()
+	r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
+	l.must(l.api.Status().Update(t.Context(), r))
+	l.settle()
+	r.Status = *bound
+	l.must(l.api.Status().Update(t.Context(), r))
 	l.settle()
 	l.clock.SetTime(after(time.Hour))
 	l.settle()
@@ -112,7 +118,7 @@ func TestRunThatNeverBeganMakesNoUse(t *testing.T) {
 	r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
 	l.must(l.api.Status().Update(t.Context(), r))
 	l.settle()
-	l.wantState(v1alpha1.DatasetInUse)
+	l.wantState(v1alpha1.DatasetReady)
 	l.must(l.api.Delete(t.Context(), r))
 	l.clock.SetTime(after(time.Hour))
 	l.settle()

@@ -33,7 +33,7 @@ func report(seen observed, p plan, actErr error) v1alpha1.DatasetRetentionStatus
 	if status.SealedTime == nil && seen.dataset.Spec.Sealed && !seen.deleted() {
 		status.SealedTime = apiTime(seen.now)
 	}
-	status.ActiveRuns = firstOf(seen.active(), maxActiveRuns)
+	status.ActiveRuns = firstOf(seen.holders(), maxActiveRuns)
 	status.LastUsedTime = apiTime(lastUse(seen))
 	status.ExpiresAt = apiTime(expiry(seen))
 	if status.Erasure == nil && p.erase && seen.inventory != nil {
@@ -123,10 +123,10 @@ func notReadyAnyMore() metav1.Condition {
 	return notReady(v1alpha1.ReasonErased, "The dataset is deleted and its data is being erased. No run can start on it.")
 }
 
-// inUse says whether runs that have not ended refer to the dataset.
+// inUse says whether runs that have not ended use the dataset.
 func inUse(seen observed, p plan) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.ConditionInUse, Status: metav1.ConditionFalse}
-	active := seen.active()
+	active := seen.holders()
 	if len(active) == 0 {
 		c.Reason, c.Message = v1alpha1.ReasonNoActiveRuns, "No run uses the dataset."
 		return c

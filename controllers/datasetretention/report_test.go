@@ -60,7 +60,7 @@ func uploads() map[string]situation {
 		},
 		"an open dataset that a run waits for stays open": {
 			seen: saw(after(0), newDataset(placed), runs(waiting("a"))), state: v1alpha1.DatasetOpen, reason: v1alpha1.ReasonUploadOpen,
-			conditions: []string{"Ready=False/UploadOpen", "InUse=True/RunsActive"}, says: "kubectl lethe upload",
+			conditions: []string{"Ready=False/UploadOpen", idle}, says: "kubectl lethe upload",
 		},
 		"a dataset that was just sealed is being checked": {
 			seen: saw(after(0), newDataset(placed, sealed)), state: v1alpha1.DatasetSealing, reason: v1alpha1.ReasonCheckingManifest,
@@ -347,13 +347,9 @@ func TestReportKeepsFacts(t *testing.T) {
 			t.Errorf("sealed at %v", got)
 		}
 	})
-	t.Run("the beginning of the first use is remembered", func(t *testing.T) {
+	t.Run("a run that waits makes no use", func(t *testing.T) {
 		t.Parallel()
-		seen := saw(after(hour), newDataset(usable), runs(using("a")))
-		if got := report(seen, decide(seen), nil).LastUsedTime; !got.Equal(at(after(hour))) {
-			t.Errorf("last used at %v", got)
-		}
-		seen = saw(after(hour), newDataset(usable), runs(waiting("a")))
+		seen := saw(after(hour), newDataset(usable), runs(waiting("a")))
 		if got := report(seen, decide(seen), nil).LastUsedTime; got != nil {
 			t.Errorf("a run that waits made a use, at %v", got)
 		}

@@ -118,7 +118,7 @@ func TestEmptyFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t)
 	out, err := command(t.Context(), tool("kubectl-lethe"), "upload", t.TempDir(), "nothing", "-n", ns)
-	if err == nil || !strings.Contains(out, "no files") {
+	if err == nil || !strings.Contains(out, "no file") {
 		t.Errorf("upload of an empty folder: %v, %s", err, out)
 	}
 	var made v1alpha1.DatasetRetentionList
