@@ -34,11 +34,11 @@ type DatasetRetentionStatusApplyConfiguration struct {
 	// sealedTime is when the operator first saw the dataset sealed. Nobody is given
 	// credentials to write to it from then on.
 	SealedTime *v1.Time `json:"sealedTime,omitempty"`
-	// activeRuns names the runs that refer to the dataset and have not ended, in
-	// alphabetical order; the first 32 of them.
+	// activeRuns names the runs that are bound to the dataset and have not ended, in
+	// alphabetical order; the first 32 of them. While the dataset is being erased,
+	// also those that only wait for it.
 	ActiveRuns []string `json:"activeRuns,omitempty"`
-	// lastUsedTime is when the last use began or ended: when the last run that used
-	// the data ended, or when the first began while none has ended.
+	// lastUsedTime is when the last run that used the data ended.
 	LastUsedTime *v1.Time `json:"lastUsedTime,omitempty"`
 	// expiresAt is when the data is erased unless a run uses it then.
 	ExpiresAt *v1.Time `json:"expiresAt,omitempty"`
