@@ -44,7 +44,9 @@ func withoutStore(t *testing.T) (back func()) {
 	return back
 }
 
-func TestStoreStopsDuringStageIn(t *testing.T) {
+// TestStoreIsAwayWhenStageInStarts: the sample dataset is staged too fast for the
+// store to be stopped between two of its files, so it is stopped before the first.
+func TestStoreIsAwayWhenStageInStarts(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	back := withoutStore(t)
