@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
@@ -44,48 +41,17 @@ func withoutStore(t *testing.T) (back func()) {
 	return back
 }
 
-// TestStoreIsAwayWhenStageInStarts: the sample dataset is staged too fast for the
-// store to be stopped between two of its files, so it is stopped before the first.
 func TestStoreIsAwayWhenStageInStarts(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	back := withoutStore(t)
 	create(t, aRun(ns, "patient", "digits"))
 	eventually(t, "stage-in to run", func(ctx context.Context) (bool, string, error) {
-		return initContainerRuns(ctx, ns)
+		return containerRuns(ctx, ns, staging.ContainerStageIn)
 	})
 	waitRunReason(t, ns, "patient", v1alpha1.ReasonPodStarting)
 	back()
 	waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
-}
-
-func initContainerRuns(ctx context.Context, ns string) (bool, string, error) {
-	var pods corev1.PodList
-	if err := lab.kube.List(ctx, &pods, client.InNamespace(ns)); err != nil {
-		return false, "", err
-	}
-	for _, pod := range pods.Items {
-		for _, c := range pod.Status.InitContainerStatuses {
-			if c.Name == staging.ContainerStageIn && c.State.Running != nil {
-				return true, "", nil
-			}
-		}
-	}
-	return false, fmt.Sprintf("%d pods, none of which stages", len(pods.Items)), nil
-}
-
-func TestStoreStopsDuringStageOut(t *testing.T) {
-	ns := newNamespace(t)
-	upload(t, ns, "digits")
-	create(t, aRun(ns, "patient", "digits", slowly("3")))
-	waitRun(t, ns, "patient", v1alpha1.RunRunning)
-	back := withoutStore(t)
-	waitRun(t, ns, "patient", v1alpha1.RunPublishing)
-	back()
-	run := waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
-	if n := holdings(t, &run.Status.Artifacts.Location); n == 0 {
-		t.Error("the run says Succeeded, and the store holds no artifact")
-	}
 }
 
 func TestStoreStopsDuringErase(t *testing.T) {

@@ -36,6 +36,7 @@ import (
 // Names that the lab gives to its parts.
 const (
 	operatorNamespace = "lethe-system"
+	artifactsBucket   = "lethe-artifacts"
 	receiptsBucket    = "lethe-receipts"
 	trainerImage      = "lethe.dev/digits:dev"
 )
