@@ -8,11 +8,17 @@
 //	                   <ns>/<uid>/manifest.jsonl    what they must be
 //	artifacts bucket   <ns>/<uid>/data/<path>       the files of a run
 //	                   <ns>/<uid>/manifest.jsonl    what they must be; written last
-//	receipts bucket    <ns>/<uid>.json              what was erased
+//	receipts bucket    chain/<20 digits>.json       the signed receipts, in their order
+//	                   <ns>/<uid>.json              the receipt of one object, to look it up
+//	ledger bucket      <ns>/<uid>/record.json       that data may be in the store
+//	                   <ns>/<uid>/<event>.json      what happened to it
 //
 // The UID in the prefix is what makes an erase safe: an object that was made again
 // under an old name has another UID, so it can never share a place with the data
 // of its predecessor.
+//
+// What Lethe signs or compares is canonical JSON (RFC 8785), read back strictly: a
+// content has one sequence of bytes, and whatever else is found is refused.
 //
 // Only the standard library is imported, and nothing here does any I/O but on
 // the readers and writers that it is given.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -20,6 +21,25 @@ const (
 
 // ErrBadPath is wrapped by every error of ValidatePath.
 var ErrBadPath = errors.New("path is not allowed")
+
+// ErrBadOwner is what ValidateOwner gives.
+var ErrBadOwner = errors.New("namespace and UID are not those of an object")
+
+var (
+	// uidPattern is what the API server gives as UIDs: RFC 4122, lower case.
+	uidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	// namespacePattern is what the API server takes as the name of a namespace: RFC 1123.
+	namespacePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
+
+// ValidateOwner gives ErrBadOwner unless both can be an object's, so that its prefix
+// is that of one object and of nothing else.
+func ValidateOwner(namespace, uid string) error {
+	if !namespacePattern.MatchString(namespace) || !uidPattern.MatchString(uid) {
+		return ErrBadOwner
+	}
+	return nil
+}
 
 // OwnerPrefix is the prefix under which all data of the object with this UID
 // lies, with a slash at its end.
@@ -42,8 +62,13 @@ func Path(prefix, key string) (string, bool) {
 // Manifest is the key of the manifest under an owner's prefix.
 func Manifest(prefix string) string { return prefix + manifestName }
 
-// Receipt is the key of the receipt for the erase of the object with this UID.
+// Receipt is the key of the receipt for the erase of the object with this UID. The
+// same receipt lies in the chain; this copy is there to be found.
 func Receipt(namespace, uid string) string { return namespace + "/" + uid + ".json" }
+
+// ReceiptInChain is the key of the receipt with this place in the chain. It is never
+// that of Receipt for a namespace "chain", since no UID has 20 characters.
+func ReceiptInChain(sequence int64) string { return fmt.Sprintf("chain/%020d.json", sequence) }
 
 // ValidatePath says whether a path may name a file of a dataset or an artifact:
 // relative, slash-separated, clean (no ".", "..", doubled or trailing slash),

@@ -16,6 +16,13 @@ const (
 	ConditionComplete = "Complete"
 	// ConditionFailed (negative, trainingrun controller): the run failed. Final.
 	ConditionFailed = "Failed"
+	// ConditionDatasetErased (positive, datasetretention controller): the dataset
+	// that the run was bound to is erased; status.dataset.receiptDigest names the
+	// receipt.
+	ConditionDatasetErased = "DatasetErased"
+	// ConditionArtifactsErased (positive, trainingrun controller): True only for a
+	// moment, before a deleted run goes. False says what holds the erase up.
+	ConditionArtifactsErased = "ArtifactsErased"
 )
 
 // Condition types of a DatasetRetention.
@@ -27,6 +34,12 @@ const (
 	// ended uses the dataset. Its last transition to False starts the
 	// afterTraining window.
 	ConditionInUse = "InUse"
+	// ConditionExpiring (neutral, datasetretention controller): a run has used the
+	// data, none does now, and the time after training runs.
+	ConditionExpiring = "Expiring"
+	// ConditionHeld (neutral, datasetretention controller): a hold keeps the data
+	// from being erased.
+	ConditionHeld = "Held"
 	// ConditionErasing (neutral, datasetretention controller): the dataset is
 	// deleted; no run may start on it any more.
 	ConditionErasing = "Erasing"
@@ -129,6 +142,25 @@ const (
 	ReasonUploadsPossible = "UploadsPossible"
 	// ReasonNoActiveRuns: no run uses the dataset.
 	ReasonNoActiveRuns = "NoActiveRuns"
+	// ReasonWindowRunning: the time after training runs.
+	ReasonWindowRunning = "WindowRunning"
+	// ReasonNeverUsed: no run has used the data yet.
+	ReasonNeverUsed = "NeverUsed"
+	// ReasonOnHold: a hold keeps the data.
+	ReasonOnHold = "OnHold"
+	// ReasonNoHold: no hold keeps the data.
+	ReasonNoHold = "NoHold"
+	// ReasonKeyMissing: the dataset's own key is not there, so nobody can read or
+	// write the data any more.
+	ReasonKeyMissing = "KeyMissing"
+	// ReasonStoreUnsuitable: the store or its bucket is not fit to keep the data: it
+	// has an object lock, or is not encrypted on its way.
+	ReasonStoreUnsuitable = "StoreUnsuitable"
+	// ReasonObjectLock: the bucket has an object lock, so what lies there can not be
+	// removed before its date.
+	ReasonObjectLock = "ObjectLock"
+	// ReasonUnknownStore: the store is not the one that the data was put into.
+	ReasonUnknownStore = "UnknownStore"
 	// ReasonErased: the dataset is being erased or was erased.
 	ReasonErased = "Erased"
 	// ReasonDeleted: the dataset was deleted by its owner or by its expiry.

@@ -16,7 +16,7 @@ import (
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
 // +kubebuilder:printcolumn:name="Objects",type=integer,JSONPath=`.status.objects`
-// +kubebuilder:printcolumn:name="Bytes",type=integer,JSONPath=`.status.bytes`
+// +kubebuilder:printcolumn:name="Size",type=integer,JSONPath=`.status.bytes`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
@@ -36,8 +36,10 @@ type DatasetRetention struct {
 	Status DatasetRetentionStatus `json:"status,omitzero"`
 }
 
-// DatasetRetentionSpec is what the owner of the data decides.
+// DatasetRetentionSpec is what the owner of the data decides, and whoever may put
+// data on hold.
 //
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.encryption) || self.encryption == oldSelf.encryption",message="the encryption of a dataset is chosen once; upload the data again as a new dataset"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.sealed) || !oldSelf.sealed || (has(self.sealed) && self.sealed)",message="a sealed dataset stays sealed; upload changed data as a new dataset"
 type DatasetRetentionSpec struct {
 	// retention bounds how long the data stays in the store.
@@ -50,10 +52,47 @@ type DatasetRetentionSpec struct {
 	// +optional
 	// +kubebuilder:default=false
 	Sealed bool `json:"sealed"`
+	// encryption says under which key the store keeps the data. PerDatasetKey: under
+	// one that was made for this dataset (S3's SSE-C) and is destroyed as the first
+	// step of its erase. Bucket: under the bucket's own, for stores without SSE-C. It
+	// can not be changed.
+	// +optional
+	// +kubebuilder:default=PerDatasetKey
+	Encryption Encryption `json:"encryption,omitempty"`
+	// hold keeps the data from being erased, whatever else is due, until its time is
+	// over or it is taken away: a legal duty to preserve it. Setting, changing and
+	// removing it needs the verb "hold" on datasetretentions.
+	// +optional
+	Hold *Hold `json:"hold,omitempty"`
+}
+
+// Encryption says under which key the store keeps data.
+//
+// +kubebuilder:validation:Enum=PerDatasetKey;Bucket
+type Encryption string
+
+// The values of Encryption.
+const (
+	EncryptionPerDatasetKey Encryption = "PerDatasetKey"
+	EncryptionBucket        Encryption = "Bucket"
+)
+
+// Hold keeps data from being erased.
+type Hold struct {
+	// reason names the duty, for example a case number. It is recorded in events and
+	// in the ledger, so it must not contain personal data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason"`
+	// until is when the hold ends by itself. A longer one is set again in time.
+	// +required
+	Until metav1.Time `json:"until"`
 }
 
 // RetentionPolicy bounds how long data stays. Whichever bound comes first counts,
-// but data in use by a run is never taken away from under it.
+// but data in use by a run is never taken away from under it. The operator's own
+// ceiling and floor count where they are stricter.
 type RetentionPolicy struct {
 	// afterTraining is how long the data stays after the last run that used it
 	// has ended, for example "24h" or "1h30m". "0s" erases it at once. Hours,
@@ -105,7 +144,7 @@ func (p RetentionPolicy) Limit() time.Duration {
 
 // DatasetState sums up a dataset in one word.
 //
-// +kubebuilder:validation:Enum=Open;Sealing;Ready;InUse;Invalid;Erasing
+// +kubebuilder:validation:Enum=Open;Sealing;Ready;InUse;Expiring;Invalid;Erasing
 type DatasetState string
 
 // The states of a dataset, in the order in which they usually come.
@@ -118,6 +157,8 @@ const (
 	DatasetReady DatasetState = "Ready"
 	// DatasetInUse: at least one run that has not ended uses it.
 	DatasetInUse DatasetState = "InUse"
+	// DatasetExpiring: ready, was used, and goes when its time after training is over.
+	DatasetExpiring DatasetState = "Expiring"
 	// DatasetInvalid: sealed with a manifest that no run could use.
 	DatasetInvalid DatasetState = "Invalid"
 	// DatasetErasing: deleted; goes as soon as nobody uses it and the store is empty.
@@ -147,6 +188,12 @@ type DatasetRetentionStatus struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the location of a dataset is set once"
 	Location *ObjectLocation `json:"location,omitempty"`
+	// keyID names the dataset's own key, without telling it: the first 16 bytes of a
+	// SHA-256, hexadecimal. Empty with encryption Bucket.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the key of a dataset is made once"
+	KeyID string `json:"keyID,omitempty"`
 	// objects counts the files of the sealed dataset, without its manifest.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
@@ -179,6 +226,9 @@ type DatasetRetentionStatus struct {
 	// expiresAt is when the data is erased unless a run uses it then.
 	// +optional
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+	// hold is the hold that the operator has taken note of: it is in the ledger.
+	// +optional
+	Hold *HoldStatus `json:"hold,omitempty"`
 	// erasure reports on the erase once it has begun.
 	// +optional
 	Erasure *ErasureStatus `json:"erasure,omitempty"`
@@ -203,6 +253,26 @@ type ObjectLocation struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:Pattern=`/$`
 	Prefix string `json:"prefix"`
+	// store identifies the store itself: what the object lethe-identity.json in the
+	// bucket said when the place was given. An erase refuses any other store, so that
+	// an empty store at a wrong address is never taken for an erased one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Store string `json:"store,omitempty"`
+}
+
+// HoldStatus is a hold that was recorded.
+type HoldStatus struct {
+	// reason as it was given.
+	// +required
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason"`
+	// until is when the hold ends.
+	// +required
+	Until metav1.Time `json:"until"`
+	// since is when the operator first saw data under a hold.
+	// +required
+	Since metav1.Time `json:"since"`
 }
 
 // ErasureStatus reports on an erase. The counts are taken before the first
@@ -212,7 +282,14 @@ type ErasureStatus struct {
 	// startTime is when the erase began.
 	// +required
 	StartTime metav1.Time `json:"startTime"`
-	// versions counts the object versions and delete markers found at the start.
+	// keyDestroyedTime is when the dataset's own key was gone: nobody can read the
+	// data from then on, wherever a copy of it may be. Missing with encryption Bucket.
+	// +optional
+	KeyDestroyedTime *metav1.Time `json:"keyDestroyedTime,omitempty"`
+	// inventoryTime is when the counts were taken. Missing: not yet.
+	// +optional
+	InventoryTime *metav1.Time `json:"inventoryTime,omitempty"`
+	// versions counts the object versions and delete markers found then.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Versions int64 `json:"versions,omitempty"`
@@ -220,10 +297,15 @@ type ErasureStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Bytes int64 `json:"bytes,omitempty"`
-	// uploads counts the unfinished multipart uploads found at the start.
+	// uploads counts the unfinished multipart uploads found then.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Uploads int64 `json:"uploads,omitempty"`
+	// removedVersions is how many of the versions are removed by now; it is brought
+	// up to date every ten seconds at most.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	RemovedVersions int64 `json:"removedVersions,omitempty"`
 }
 
 // DatasetRetentionList is a list of datasets.

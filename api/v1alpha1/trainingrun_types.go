@@ -31,7 +31,7 @@ type TrainingRun struct {
 	// spec says what to train, on what. It can not be changed; start another run
 	// instead. (Fields that are added later may say otherwise of themselves.)
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run can not be changed; create a new one"
+	// +kubebuilder:validation:XValidation:rule="self.datasetRef == oldSelf.datasetRef && self.trainer == oldSelf.trainer && has(self.nodes) == has(oldSelf.nodes) && (!has(self.nodes) || self.nodes == oldSelf.nodes)",message="a run can not be changed, but for its artifacts.reclaimPolicy; create a new one"
 	Spec TrainingRunSpec `json:"spec"`
 	// status says how far the run has come.
 	// +optional
@@ -50,7 +50,33 @@ type TrainingRunSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Nodes Nodes `json:"nodes,omitzero"`
+	// artifacts says what becomes of the results.
+	// +optional
+	// +kubebuilder:default={}
+	Artifacts Artifacts `json:"artifacts,omitzero"`
 }
+
+// Artifacts says what becomes of the results of a run.
+type Artifacts struct {
+	// reclaimPolicy says what becomes of the artifacts when the run is deleted.
+	// Retain: they stay. Delete: they are erased with the run, as a dataset is, with
+	// a receipt. When the namespace is deleted they are erased in either case. It may
+	// be changed at any time.
+	// +optional
+	// +kubebuilder:default=Retain
+	ReclaimPolicy ReclaimPolicy `json:"reclaimPolicy,omitempty"`
+}
+
+// ReclaimPolicy says what becomes of artifacts when their run is deleted.
+//
+// +kubebuilder:validation:Enum=Retain;Delete
+type ReclaimPolicy string
+
+// The values of ReclaimPolicy.
+const (
+	ReclaimRetain ReclaimPolicy = "Retain"
+	ReclaimDelete ReclaimPolicy = "Delete"
+)
 
 // DatasetReference names a DatasetRetention in the same namespace.
 type DatasetReference struct {
@@ -189,7 +215,7 @@ type TrainingRunStatus struct {
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 	// dataset is the snapshot of the dataset that the run is bound to.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run is bound to its dataset once"
+	// +kubebuilder:validation:XValidation:rule="self.uid == oldSelf.uid && self.manifestDigest == oldSelf.manifestDigest && (!has(oldSelf.receiptDigest) || (has(self.receiptDigest) && self.receiptDigest == oldSelf.receiptDigest))",message="a run is bound to its dataset once"
 	Dataset *BoundDataset `json:"dataset,omitempty"`
 	// usage is what the run has consumed.
 	// +optional
@@ -200,6 +226,9 @@ type TrainingRunStatus struct {
 	// failure says what went wrong, when the run failed.
 	// +optional
 	Failure *RunFailure `json:"failure,omitempty"`
+	// artifactsErasure reports on the erase of the artifacts of a deleted run.
+	// +optional
+	ArtifactsErasure *ErasureStatus `json:"artifactsErasure,omitempty"`
 	// conditions say what holds for the run; see the Condition constants.
 	// +optional
 	// +listType=map
@@ -219,6 +248,12 @@ type BoundDataset struct {
 	// +kubebuilder:validation:MaxLength=71
 	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
 	ManifestDigest string `json:"manifestDigest"`
+	// receiptDigest is the SHA-256 of the signed receipt for the dataset's erase.
+	// Missing: it is not erased yet.
+	// +optional
+	// +kubebuilder:validation:MaxLength=71
+	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
+	ReceiptDigest string `json:"receiptDigest,omitempty"`
 }
 
 // Usage is what a run has consumed.

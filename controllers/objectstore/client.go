@@ -45,6 +45,9 @@ func Static(c Credentials) CredentialsFunc {
 type Config struct {
 	// Endpoint is the store's URL: https, a host, perhaps a port, and no path.
 	Endpoint string
+	// AllowPlaintext takes an http Endpoint, which data and signatures cross in the
+	// clear. Keys do not: UnderKey works over https only.
+	AllowPlaintext bool
 	// CABundle holds the certificates that the store's is verified with, PEM;
 	// empty for the system's.
 	CABundle []byte
@@ -58,18 +61,21 @@ type Config struct {
 }
 
 // Client speaks S3 and STS to one store over TLS. It is safe for concurrent use
-// and has no state of its own but its connections.
+// and has no state of its own but its connections and what the store calls itself.
 type Client struct {
 	core        *minio.Core
 	endpoint    string
+	plaintext   bool
 	region      string
 	credentials *rotating
 	http        *http.Client
+	// key is that of UnderKey.
+	key Key
 }
 
 // New makes a client; it sends nothing.
 func New(cfg Config) (*Client, error) {
-	host, err := hostOf(cfg.Endpoint)
+	host, plaintext, err := hostOf(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +93,7 @@ func New(cfg Config) (*Client, error) {
 	signing := &rotating{ask: cfg.Credentials, next: transport}
 	core, err := minio.NewCore(host, &minio.Options{
 		Creds:           credentials.New(signing),
-		Secure:          true,
+		Secure:          !plaintext,
 		Transport:       signing,
 		Region:          region,
 		TrailingHeaders: true, // Checksums follow the data, so that it is read once.
@@ -98,7 +104,8 @@ func New(cfg Config) (*Client, error) {
 	}
 	return &Client{
 		core:        core,
-		endpoint:    "https://" + host,
+		endpoint:    core.EndpointURL().String(),
+		plaintext:   plaintext,
 		region:      region,
 		credentials: signing,
 		http: &http.Client{
@@ -108,18 +115,19 @@ func New(cfg Config) (*Client, error) {
 	}, nil
 }
 
-func hostOf(endpoint string) (string, error) {
-	u, err := url.Parse(endpoint)
+// hostOf gives the endpoint's host and port, and whether it is a plain one.
+func hostOf(cfg Config) (host string, plaintext bool, err error) {
+	u, err := url.Parse(cfg.Endpoint)
 	switch {
-	case err != nil || u.Host == "":
-		return "", fmt.Errorf("object store endpoint %q is not a URL like https://store.example:9000", endpoint)
-	case u.Scheme != "https":
-		return "", fmt.Errorf("object store endpoint %q is not https: "+
-			"data and credentials would cross the network in the clear; give the store a certificate", endpoint)
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return "", false, errors.New("the object store's endpoint is not a URL like https://store.example:9000")
+	case u.Scheme == "http" && !cfg.AllowPlaintext:
+		return "", false, fmt.Errorf("object store endpoint %q is not https: "+
+			"data and credentials would cross the network in the clear; give the store a certificate", u.Redacted())
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || (u.Path != "" && u.Path != "/"):
-		return "", fmt.Errorf("object store endpoint %q has more than a host and a port", u.Redacted())
+		return "", false, fmt.Errorf("object store endpoint %q has more than a host and a port", u.Redacted())
 	}
-	return u.Host, nil
+	return u.Host, u.Scheme == "http", nil
 }
 
 // newTransport speaks HTTP/1.1: over HTTP/2 all transfers would share one

@@ -18,6 +18,8 @@ type rotating struct {
 	ask    CredentialsFunc
 	next   http.RoundTripper
 	latest atomic.Pointer[Credentials]
+	// server is what the store called itself in its last answer.
+	server atomic.Pointer[string]
 	// given is the last value that minio-go got; guarded by its lock.
 	given *Credentials
 }
@@ -47,8 +49,20 @@ func (r *rotating) refresh(ctx context.Context) (Credentials, error) {
 // good for. When there are none to be had, the next may still succeed with the old.
 func (r *rotating) RoundTrip(request *http.Request) (*http.Response, error) {
 	answer, err := r.next.RoundTrip(request)
+	if err == nil {
+		name := answer.Header.Get("Server")
+		r.server.Store(&name)
+	}
 	_, _ = r.refresh(request.Context())
 	return answer, err
+}
+
+// serverName gives what the store called itself in its last answer.
+func (r *rotating) serverName() string {
+	if name := r.server.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // IsExpired implements credentials.Provider.

@@ -50,6 +50,12 @@ var kinds = map[string]error{
 	"XMinioStorageResourceExhausted": ErrUnavailable,
 }
 
+// invalidRequest is S3's code for all sorts of things, such as a key that is missing.
+const invalidRequest = "InvalidRequest"
+
+// errInvalidRequest is an answer with that code.
+var errInvalidRequest = errors.New("refused by the store")
+
 // failed turns an error of minio-go into one of this package: what was tried, the
 // sentinel, and why. Of an answer it keeps only code and status, because messages
 // and URLs contain keys, and keys contain the names of people's files.
@@ -70,6 +76,9 @@ func translate(err error) error {
 	}
 	var sts credentials.ErrorResponse
 	if errors.As(err, &sts) {
+		if sts.STSError.Code == "" { // A proxy's answer. Its status is lost.
+			return fmt.Errorf("%w: the answer is none of STS", ErrUnavailable)
+		}
 		return answered(sts.STSError.Code, 0)
 	}
 	var request *url.Error
@@ -91,6 +100,9 @@ func answered(code string, status int) error {
 	text := code
 	if text == "" || strings.ContainsAny(text, " \t\r\n") {
 		text = fmt.Sprintf("HTTP status %d", status)
+	}
+	if code == invalidRequest {
+		return fmt.Errorf("%w (%s)", errInvalidRequest, text)
 	}
 	if kind, ok := kinds[code]; ok {
 		return fmt.Errorf("%w (%s)", kind, text)

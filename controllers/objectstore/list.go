@@ -27,17 +27,57 @@ func (c *Client) List(ctx context.Context, bucket, prefix string) iter.Seq2[Obje
 
 // ListVersions yields every version and delete marker whose key starts with prefix,
 // in ascending byte order of the keys, those of one key next to each other. An
-// error is the last thing that it yields.
+// error is the last thing that it yields: a listing without one is complete. But
+// while there is an object "a", MinIO tells of nothing below "a/": whoever empties a
+// prefix lists again until nothing comes. If the prefix itself is such an "a/", an
+// empty listing ends with ErrHidden.
 func (c *Client) ListVersions(ctx context.Context, bucket, prefix string) iter.Seq2[Version, error] {
+	return c.ListVersionsFrom(ctx, bucket, prefix, "")
+}
+
+// ListVersionsFrom is ListVersions of the keys that come after the given one in the
+// order of their bytes; that one's own versions are left out.
+func (c *Client) ListVersionsFrom(ctx context.Context, bucket, prefix, after string) iter.Seq2[Version, error] {
 	return func(yield func(Version, error) bool) {
+		if after > prefix && !strings.HasPrefix(after, prefix) {
+			return // Beyond all of them, which MinIO takes for a mistake.
+		}
 		options := minio.ListObjectsOptions{Prefix: prefix, Recursive: true, WithVersions: true}
+		if strings.HasPrefix(after, prefix) {
+			options.StartAfter = after
+		}
+		none := true
 		c.list(ctx, bucket, options, func(o minio.ObjectInfo, err error) bool {
+			none = false
 			if err != nil {
 				return yield(Version{}, failed(ctx, "list versions", err))
 			}
 			return yield(Version{Key: o.Key, ID: versionID(o.VersionID), Size: o.Size, Marker: o.IsDeleteMarker}, nil)
 		})
+		if none {
+			if err := c.checkHidden(ctx, bucket, prefix); err != nil {
+				yield(Version{}, failed(ctx, "list versions", err))
+			}
+		}
 	}
+}
+
+// checkHidden looks for a version or marker whose key is the prefix without its
+// slash. That is the first of all keys that start so.
+func (c *Client) checkHidden(ctx context.Context, bucket, prefix string) (err error) {
+	name, ok := strings.CutSuffix(prefix, "/")
+	if !ok || name == "" {
+		return nil
+	}
+	options := minio.ListObjectsOptions{Prefix: name, WithVersions: true}
+	c.list(ctx, bucket, options, func(o minio.ObjectInfo, failure error) bool {
+		err = failure
+		if failure == nil && o.Key == name {
+			err = ErrHidden
+		}
+		return false
+	})
+	return err
 }
 
 // list calls visit for each entry until it says false, and with an error at the end

@@ -16,6 +16,14 @@ var (
 	ErrDenied = errors.New("denied by the store")
 	// ErrUnavailable: the store does not answer, or answers that it can not now.
 	ErrUnavailable = errors.New("store is unavailable")
+	// ErrKey: the object is under another key than the one given, or under one and
+	// none was given, or the other way round.
+	ErrKey = errors.New("object is not under this key")
+	// ErrHidden: something lies at a prefix's own name, without the slash, and MinIO
+	// does not tell what lies below the prefix until that has gone.
+	ErrHidden = errors.New("an object at the prefix itself hides what is below it")
+	// ErrUnsupported: this store or bucket can not do that, or must not.
+	ErrUnsupported = errors.New("not supported by the store or not allowed in the bucket")
 )
 
 // Object is a current object as a listing gives it.

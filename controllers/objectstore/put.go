@@ -44,9 +44,14 @@ func (c *Client) Put(
 	if size < 0 {
 		return errors.New("put object: the size is negative")
 	}
+	encryption, err := c.encryption()
+	if err != nil {
+		return fmt.Errorf("put object: %w", err)
+	}
 	options := minio.PutObjectOptions{
-		ContentType: opts.ContentType,
-		PartSize:    singlePut,
+		ContentType:          opts.ContentType,
+		ServerSideEncryption: encryption,
+		PartSize:             singlePut,
 		// Named, since minio-go's default sends none along with a single request.
 		Checksum: minio.ChecksumFullObjectCRC32C,
 	}
@@ -63,6 +68,9 @@ func (c *Client) Put(
 	}
 	for attempt := 1; ; attempt++ {
 		err := c.putOnce(ctx, bucket, key, &source{body: body, size: size}, options)
+		if opts.IfAbsent && c.isUnderKey(ctx, bucket, key, err) {
+			return fmt.Errorf("put object: %w", ErrPrecondition)
+		}
 		if !errors.Is(err, ErrUnavailable) || !again || attempt == attempts || size > singlePut {
 			return err
 		}
@@ -71,6 +79,15 @@ func (c *Client) Put(
 		case <-ctx.Done():
 		}
 	}
+}
+
+// isUnderKey says whether MinIO refused to look at the object that is there already,
+// because that is under a key and the new one is not.
+func (c *Client) isUnderKey(ctx context.Context, bucket, key string, err error) bool {
+	if err == nil || !errors.Is(err, errInvalidRequest) {
+		return false
+	}
+	return minio.ToErrorResponse(c.touch(ctx, bucket, key, minio.GetObjectOptions{})).Code == invalidRequest
 }
 
 // putOnce sends the body. minio-go must not repeat a single request by itself: the

@@ -106,7 +106,7 @@ func (c *causes) add(err error) {
 
 // refusal says of a version under object lock what it is: S3 has no code for it.
 func refusal(err error) error {
-	if answer := minio.ToErrorResponse(err); answer.Code == "InvalidRequest" {
+	if answer := minio.ToErrorResponse(err); answer.Code == invalidRequest {
 		return fmt.Errorf("%w (InvalidRequest: perhaps it is under object lock)", ErrDenied)
 	}
 	return translate(err)
@@ -144,4 +144,67 @@ func (c *Client) AbortUpload(ctx context.Context, bucket string, upload Upload) 
 		return nil
 	}
 	return failed(ctx, "abort upload", err)
+}
+
+// RemovePrefix removes all that lies under a prefix, whatever it is, by one request
+// that MinIO knows (force delete). It is nothing to rely on: MinIO says that it went
+// well also when a drive failed, and it does not see unfinished uploads. The caller
+// lists afterwards. The prefix ends with a slash and has two parts at least.
+//
+// ErrUnsupported: the store is no MinIO, or refuses; or the bucket has an object
+// lock, copies or moves its objects, or tells somebody of each removal, all of which
+// the request would go past; or this configuration may not be read. Then nothing was
+// removed.
+func (c *Client) RemovePrefix(ctx context.Context, bucket, prefix string) error {
+	const what = "remove a prefix"
+	if err := CheckPrefix(prefix); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	facts, err := c.Facts(ctx, bucket)
+	switch {
+	case errors.Is(err, ErrDenied):
+		return fmt.Errorf("%s: %w: the bucket's configuration may not be read", what, ErrUnsupported)
+	case err != nil:
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := facts.CheckRemovePrefix(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	err = c.core.RemoveObject(ctx, bucket, prefix, minio.RemoveObjectOptions{ForceDelete: true})
+	switch minio.ToErrorResponse(err).Code {
+	case minio.InvalidArgument, invalidRequest, "NotImplemented", "MethodNotAllowed":
+		return fmt.Errorf("%s: %w: refused by the store", what, ErrUnsupported)
+	}
+	return failed(ctx, what, err)
+}
+
+// CheckPrefix says whether RemovePrefix may be asked for this: a prefix that is too
+// short, or means another one, would take a stranger's data along.
+func CheckPrefix(prefix string) error {
+	parts := strings.Split(prefix, "/")
+	if len(parts) < 3 || parts[len(parts)-1] != "" {
+		return errors.New("a prefix needs two parts that end with a slash")
+	}
+	for _, part := range parts[:len(parts)-1] {
+		if part == "" || part == "." || part == ".." {
+			return errors.New("a part of the prefix is empty or dots")
+		}
+	}
+	return nil
+}
+
+// CheckRemovePrefix gives ErrUnsupported, and why, if RemovePrefix must not be used
+// on the bucket.
+func (f BucketFacts) CheckRemovePrefix() error {
+	switch {
+	case !strings.HasPrefix(f.Server, "MinIO"):
+		return fmt.Errorf("%w: the store is no MinIO", ErrUnsupported)
+	case f.ObjectLock:
+		return fmt.Errorf("%w: the bucket has an object lock", ErrUnsupported)
+	case f.Replication || f.Tiering:
+		return fmt.Errorf("%w: the bucket has copies elsewhere", ErrUnsupported)
+	case f.Notification:
+		return fmt.Errorf("%w: somebody is told of each removal", ErrUnsupported)
+	}
+	return nil
 }

@@ -16,6 +16,8 @@ import (
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
 	// Group=lethe.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("Artifacts"):
+		return &apiv1alpha1.ArtifactsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ArtifactsStatus"):
 		return &apiv1alpha1.ArtifactsStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BoundDataset"):
@@ -32,6 +34,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EnvVarApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ErasureStatus"):
 		return &apiv1alpha1.ErasureStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Hold"):
+		return &apiv1alpha1.HoldApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HoldStatus"):
+		return &apiv1alpha1.HoldStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Nodes"):
 		return &apiv1alpha1.NodesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ObjectLocation"):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -17,18 +18,27 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
-// Reader is the half of a store that looks.
+// Reader is the part of a store that looks at objects.
 type Reader interface {
 	List(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Object, error]
 	ListVersions(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Version, error]
+	ListVersionsFrom(ctx context.Context, bucket, prefix, after string) iter.Seq2[objectstore.Version, error]
 	ListUploads(ctx context.Context, bucket, prefix string) iter.Seq2[objectstore.Upload, error]
 	Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error)
 }
 
-// Writer is the half of a store that changes something.
+// Surveyor is the part of a store that looks at what is around objects.
+type Surveyor interface {
+	ListOwners(ctx context.Context, bucket string) iter.Seq2[string, error]
+	Facts(ctx context.Context, bucket string) (objectstore.BucketFacts, error)
+	RetainedUntil(ctx context.Context, bucket string, v objectstore.Version) (time.Time, error)
+}
+
+// Writer is the part of a store that changes something.
 type Writer interface {
 	Put(ctx context.Context, bucket, key string, body io.Reader, size int64, opts objectstore.PutOptions) error
 	RemoveVersions(ctx context.Context, bucket string, versions []objectstore.Version) error
+	RemovePrefix(ctx context.Context, bucket, prefix string) error
 	AbortUpload(ctx context.Context, bucket string, upload objectstore.Upload) error
 	AssumeRole(ctx context.Context, policy string, life time.Duration) (objectstore.Credentials, error)
 }
@@ -36,6 +46,7 @@ type Writer interface {
 // Backend is all that an object store does.
 type Backend interface {
 	Reader
+	Surveyor
 	Writer
 }
 
@@ -47,8 +58,10 @@ var (
 // Harness is a store under test and what the suite needs around it.
 type Harness struct {
 	Backend
-	// Bucket makes a new bucket.
-	Bucket func(t testing.TB, kind Kind) string
+	// Bucket makes a new bucket, and Plain one without encryption of its own.
+	Bucket, Plain func(t testing.TB, kind Kind) string
+	// Under is the store under a key.
+	Under func(k objectstore.Key) Backend
 	// BeginUpload leaves an upload unfinished.
 	BeginUpload func(t testing.TB, bucket, key string) objectstore.Upload
 	// Delete deletes an object without naming a version.
@@ -56,6 +69,9 @@ type Harness struct {
 	// Down is a store that does not answer, and Stranger the same store with
 	// credentials that it does not know.
 	Down, Stranger Backend
+	// AnyKeys says that the store takes all keys that S3 does. MinIO refuses those with
+	// an empty part.
+	AnyKeys bool
 	// As is the store with other credentials; nil where no policy is enforced.
 	As func(t testing.TB, c objectstore.Credentials) Backend
 }
@@ -67,16 +83,19 @@ func Memory(t testing.TB) Harness {
 	down.SetDown(true)
 	stranger.FailAll(objectstore.ErrDenied)
 	buckets := 0
+	bucket := func(_ testing.TB, kind Kind) string {
+		s.mu.Lock()
+		buckets++
+		name := fmt.Sprintf("bucket-%d", buckets)
+		s.mu.Unlock()
+		s.AddBucket(name, kind)
+		return name
+	}
 	return Harness{
 		Backend: s,
-		Bucket: func(_ testing.TB, kind Kind) string {
-			s.mu.Lock()
-			buckets++
-			name := "bucket-" + string(rune('a'+buckets))
-			s.mu.Unlock()
-			s.AddBucket(name, kind)
-			return name
-		},
+		Bucket:  bucket, Plain: bucket,
+		Under:       func(k objectstore.Key) Backend { return s.UnderKey(k) },
+		AnyKeys:     true,
 		BeginUpload: func(_ testing.TB, bucket, key string) objectstore.Upload { return s.BeginUpload(bucket, key) },
 		Delete:      func(_ testing.TB, bucket, key string) { s.Delete(bucket, key) },
 		Down:        down, Stranger: stranger,
@@ -92,9 +111,12 @@ func Real(t testing.TB, m *MinIO) Harness {
 	if err != nil {
 		t.Fatalf("make a client for no server: %v", err)
 	}
+	client := m.Client(t, m.Root)
 	return Harness{
-		Backend:     m.Client(t, m.Root),
+		Backend:     client,
 		Bucket:      m.Bucket,
+		Plain:       m.PlainBucket,
+		Under:       func(k objectstore.Key) Backend { return client.UnderKey(k) },
 		BeginUpload: m.BeginUpload,
 		Delete:      m.Delete,
 		Down:        down,
@@ -122,6 +144,16 @@ func RunConformance(t *testing.T, harness func(t *testing.T) Harness) {
 		"tells its errors apart":               testErrors,
 		"bounds sessions":                      testSessionBounds,
 		"enforces session policies":            testPolicies,
+		"keeps objects under keys":             testUnderKey,
+		"lists the plain sizes":                testSizesUnderKey,
+		"tells a wrong key from other errors":  testKeyErrors,
+		"lists from a key on":                  testListFrom,
+		"lists owners":                         testOwners,
+		"lists more than a page of owners":     testManyOwners,
+		"knows its buckets":                    testFacts,
+		"knows until when it keeps a version":  testRetained,
+		"removes a prefix":                     testRemovePrefix,
+		"removes no prefix that is not safe":   testRemovePrefixRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -82,6 +82,14 @@ func operations() map[string]func(ctx context.Context, s Backend, bucket string)
 		"remove": func(ctx context.Context, s Backend, b string) error {
 			return s.RemoveVersions(ctx, b, []objectstore.Version{{Key: key, ID: "null"}})
 		},
+		"list from": func(ctx context.Context, s Backend, b string) error {
+			return errorOf(s.ListVersionsFrom(ctx, b, "ns/", key))
+		},
+		"list owners": func(ctx context.Context, s Backend, b string) error { return errorOf(s.ListOwners(ctx, b)) },
+		"facts": func(ctx context.Context, s Backend, b string) error {
+			_, err := s.Facts(ctx, b)
+			return err
+		},
 		"abort": func(ctx context.Context, s Backend, b string) error {
 			return s.AbortUpload(ctx, b, objectstore.Upload{Key: key, ID: "upload"})
 		},
@@ -135,7 +143,7 @@ func wantError(t *testing.T, what string, err, want error) {
 	t.Helper()
 	for _, kind := range []error{
 		objectstore.ErrNotFound, objectstore.ErrPrecondition, objectstore.ErrDenied, objectstore.ErrUnavailable,
-		context.Canceled, context.DeadlineExceeded,
+		objectstore.ErrKey, objectstore.ErrUnsupported, context.Canceled, context.DeadlineExceeded,
 	} {
 		if errors.Is(err, kind) != errors.Is(want, kind) {
 			t.Errorf("%s: got error %v, want %v", what, err, want)

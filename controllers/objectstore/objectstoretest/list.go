@@ -3,6 +3,7 @@ package objectstoretest
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,9 +41,13 @@ func (s *Store) cut(left []objectstore.Object) ([]objectstore.Object, bool) {
 
 // ListVersions is like objectstore.Client's.
 func (s *Store) ListVersions(ctx context.Context, bucketName, prefix string) iter.Seq2[objectstore.Version, error] {
+	return s.ListVersionsFrom(ctx, bucketName, prefix, "")
+}
+
+// ListVersionsFrom is like objectstore.Client's.
+func (s *Store) ListVersionsFrom(ctx context.Context, bucketName, prefix, after string) iter.Seq2[objectstore.Version, error] {
 	return func(yield func(objectstore.Version, error) bool) {
-		var key string
-		var serial int64
+		key, serial := after, int64(0)
 		pages(func(objectstore.Version) (page []objectstore.Version, more bool, err error) {
 			err = s.call(ctx, "list versions", func() error {
 				b, err := s.find(bucketName)
@@ -77,6 +82,34 @@ func (b *bucket) versionsAfter(prefix string, key *string, serial *int64, limit 
 		}
 	}
 	return page, false
+}
+
+// ListOwners is like objectstore.Client's. One call is one listing of the bucket.
+func (s *Store) ListOwners(ctx context.Context, bucketName string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		pages(func(string) (found []string, more bool, err error) {
+			err = s.call(ctx, "list owners", func() error {
+				b, err := s.find(bucketName)
+				if err != nil {
+					return err
+				}
+				found = b.owners()
+				return nil
+			})
+			return found, false, err
+		}, yield)
+	}
+}
+
+func (b *bucket) owners() []string {
+	seen := map[string]bool{}
+	for key := range b.objects {
+		seen[objectstore.OwnerOf(key)] = true
+	}
+	for upload := range b.uploads {
+		seen[objectstore.OwnerOf(upload.Key)] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
 }
 
 // ListUploads is like objectstore.Client's.

@@ -177,10 +177,18 @@ func (m *MinIO) await(t testing.TB) {
 			continue
 		}
 		_ = response.Body.Close()
-		if response.StatusCode == http.StatusOK {
+		if response.StatusCode == http.StatusOK && m.hasRoles(t) {
 			return
 		}
 	}
+}
+
+// hasRoles says whether the server gives temporary credentials, which it does a
+// moment after it says that it is ready.
+func (m *MinIO) hasRoles(t testing.TB) bool {
+	t.Helper()
+	_, err := m.Client(t, m.Root).AssumeRole(t.Context(), sessionPolicy("bucket", "ns/"), objectstore.MinSessionLife)
+	return err == nil
 }
 
 // Stop kills the server, if it runs. Its drive stays as it is.
@@ -211,6 +219,16 @@ func (m *MinIO) Client(t testing.TB, c objectstore.Credentials) *objectstore.Cli
 // Bucket makes a new encrypted bucket and gives its name.
 func (m *MinIO) Bucket(t testing.TB, kind Kind) string {
 	t.Helper()
+	name := m.PlainBucket(t, kind)
+	if err := m.admin.SetBucketEncryption(t.Context(), name, sse.NewConfigurationSSES3()); err != nil {
+		t.Fatalf("encrypt a bucket in MinIO: %v", err)
+	}
+	return name
+}
+
+// PlainBucket makes a new bucket that does not encrypt by itself.
+func (m *MinIO) PlainBucket(t testing.TB, kind Kind) string {
+	t.Helper()
 	ctx := t.Context()
 	name := fmt.Sprintf("bucket-%d", m.buckets.Add(1))
 	err := m.admin.MakeBucket(ctx, name, minio.MakeBucketOptions{ObjectLocking: kind == Locked})
@@ -220,9 +238,6 @@ func (m *MinIO) Bucket(t testing.TB, kind Kind) string {
 	if err == nil && kind == Locked {
 		mode, days, unit := minio.Governance, uint(1), minio.Days
 		err = m.admin.SetObjectLockConfig(ctx, name, &mode, &days, &unit)
-	}
-	if err == nil {
-		err = m.admin.SetBucketEncryption(ctx, name, sse.NewConfigurationSSES3())
 	}
 	if err != nil {
 		t.Fatalf("make a bucket in MinIO: %v", err)

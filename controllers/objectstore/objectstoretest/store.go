@@ -29,8 +29,15 @@ const (
 	Locked
 )
 
-// Store is an object store in memory. It is safe for concurrent use.
+// Store is an object store in memory, or a view of one under a key. It is safe for
+// concurrent use.
 type Store struct {
+	*state
+	key objectstore.Key
+}
+
+// state is what all views of one store share.
+type state struct {
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	serial  int64
@@ -40,6 +47,7 @@ type Store struct {
 
 type bucket struct {
 	kind    Kind
+	facts   objectstore.BucketFacts
 	objects map[string][]*version // oldest first
 	uploads map[objectstore.Upload]bool
 }
@@ -49,12 +57,18 @@ type version struct {
 	id     string
 	data   []byte
 	marker bool
+	// key that it was put under.
+	key   objectstore.Key
+	until time.Time // locked until then
 }
 
 // NewStore makes an empty store whose listings have pages of 1,000.
 func NewStore() *Store {
-	return &Store{buckets: map[string]*bucket{}, page: objectstore.MaxBatch}
+	return &Store{state: &state{buckets: map[string]*bucket{}, page: objectstore.MaxBatch}}
 }
+
+// UnderKey is like objectstore.Client's: a view of the same store.
+func (s *Store) UnderKey(k objectstore.Key) *Store { return &Store{state: s.state, key: k} }
 
 // SetPage sets how many entries one request of a listing gives.
 func (s *Store) SetPage(n int) {
@@ -70,7 +84,9 @@ func (s *Store) AddBucket(name string, kind Kind) {
 	if s.buckets[name] != nil {
 		panic("bucket " + name + " exists already")
 	}
-	s.buckets[name] = &bucket{kind: kind, objects: map[string][]*version{}, uploads: map[objectstore.Upload]bool{}}
+	s.buckets[name] = &bucket{
+		kind: kind, facts: factsOf(kind), objects: map[string][]*version{}, uploads: map[objectstore.Upload]bool{},
+	}
 }
 
 func (s *Store) find(name string) (*bucket, error) {
@@ -95,6 +111,8 @@ func (s *Store) Get(ctx context.Context, bucketName, key string, offset, length 
 			return fmt.Errorf("%w (NoSuchKey)", objectstore.ErrNotFound)
 		case offset < 0:
 			return errors.New("the offset is negative")
+		case v.key != s.key:
+			return objectstore.ErrKey
 		case length != 0 && offset > 0 && offset >= int64(len(v.data)):
 			return errors.New("refused by the store (InvalidRange)")
 		}
@@ -135,7 +153,7 @@ func (s *Store) Put(
 		if opts.IfAbsent && b.current(key) != nil {
 			return fmt.Errorf("%w (PreconditionFailed)", objectstore.ErrPrecondition)
 		}
-		b.add(key, &version{serial: s.next(), data: data})
+		b.add(key, &version{serial: s.next(), data: data, key: s.key, until: b.until()})
 		return nil
 	})
 }

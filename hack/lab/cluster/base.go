@@ -38,7 +38,8 @@ const (
 
 // Base is what every lab's cluster holds before anything is deployed.
 type Base struct {
-	AccessKey, SecretKey string
+	AccessKey, SecretKey           string
+	AuditAccessKey, AuditSecretKey string
 	// DNSStamp identifies the build of CoreDNS.
 	DNSStamp string
 }
@@ -73,6 +74,7 @@ func (b Base) render(s site.Site) (string, error) {
 	err = template.Must(template.New("base").Parse(baseTemplate)).Execute(&out, map[string]string{
 		"Namespace": site.Namespace, "Endpoint": site.StoreURL,
 		"AccessKey": b.AccessKey, "SecretKey": b.SecretKey,
+		"AuditAccessKey": b.AuditAccessKey, "AuditSecretKey": b.AuditSecretKey,
 		"CA":       base64.StdEncoding.EncodeToString(ca),
 		"Corefile": indent(corefile), "DNSIP": site.DNSIP, "DNSImage": images.CoreDNS,
 		"Revision": hex.EncodeToString(revision[:8]),

@@ -85,6 +85,11 @@ func minio(s site.Site, h *health, store Store) Component {
 				"MINIO_ROOT_USER=" + store.RootUser, "MINIO_ROOT_PASSWORD=" + store.RootPassword,
 				"MINIO_KMS_SECRET_KEY=" + store.KMSKey,
 				"MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_SCANNER_SPEED=slow",
+				// What is removed lies in a trash folder for up to this long; the default
+				// of five minutes is more than a lab lives.
+				"MINIO_API_DELETE_CLEANUP_INTERVAL=10s",
+				// As a real install should: unfinished uploads are not kept for a day.
+				"MINIO_API_STALE_UPLOADS_EXPIRY=1h", "MINIO_API_STALE_UPLOADS_CLEANUP_INTERVAL=15m",
 			},
 			Inputs: []string{s.Path("minio-certs", "public.crt")},
 		},

@@ -184,11 +184,11 @@ func (l *Lab) fill(ctx context.Context, creds store.Credentials) error {
 	if err != nil {
 		return err
 	}
-	err = l.Console.Step("buckets and store user", func() (string, error) {
+	err = l.Console.Step("buckets and store users", func() (string, error) {
 		if err := admin.EnsureBuckets(ctx); err != nil {
 			return "", err
 		}
-		return "verified", admin.EnsureOperator(ctx)
+		return "verified", admin.EnsureUsers(ctx)
 	})
 	if err != nil {
 		return err
@@ -198,7 +198,9 @@ func (l *Lab) fill(ctx context.Context, creds store.Credentials) error {
 		return err
 	}
 	base := cluster.Base{
-		AccessKey: creds.OperatorAccessKey, SecretKey: creds.OperatorSecretKey, DNSStamp: stamps["coredns"],
+		AccessKey: creds.OperatorAccessKey, SecretKey: creds.OperatorSecretKey,
+		AuditAccessKey: creds.AuditorAccessKey, AuditSecretKey: creds.AuditorSecretKey,
+		DNSStamp: stamps["coredns"],
 	}
 	return l.Console.Step("namespace, secret, DNS", func() (string, error) {
 		return "applied", base.Apply(ctx, l.Site)

@@ -19,6 +19,7 @@ const (
 	Datasets  = "lethe-datasets"
 	Artifacts = "lethe-artifacts"
 	Receipts  = "lethe-receipts"
+	Ledger    = "lethe-ledger"
 )
 
 // receiptDays is how long a receipt can not be removed by anybody. A real install
@@ -33,8 +34,9 @@ type bucket struct {
 }
 
 // buckets are all versioned: a receipt has to be (object lock demands it), and
-// the others prove that an erase takes every version with it.
-var buckets = []bucket{{name: Datasets}, {name: Artifacts}, {name: Receipts, locked: true}}
+// those of data prove that an erase takes every version with it. The ledger's keep
+// what was there before somebody overwrote it.
+var buckets = []bucket{{name: Datasets}, {name: Artifacts}, {name: Receipts, locked: true}, {name: Ledger}}
 
 // Admin is a connection to MinIO as its root user.
 type Admin struct {

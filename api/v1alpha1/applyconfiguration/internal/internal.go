@@ -23,6 +23,13 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Artifacts
+  map:
+    fields:
+    - name: reclaimPolicy
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.ReclaimPolicy
+      default: Retain
 - name: com.github.lethe-dev.lethe.api.v1alpha1.ArtifactsStatus
   map:
     fields:
@@ -42,6 +49,9 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: manifestDigest
+      type:
+        scalar: string
+    - name: receiptDigest
       type:
         scalar: string
     - name: uid
@@ -75,6 +85,13 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.lethe-dev.lethe.api.v1alpha1.DatasetRetentionSpec
   map:
     fields:
+    - name: encryption
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Encryption
+      default: PerDatasetKey
+    - name: hold
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Hold
     - name: retention
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.RetentionPolicy
@@ -109,6 +126,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: expiresAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: hold
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.HoldStatus
+    - name: keyID
+      type:
+        scalar: string
     - name: lastUsedTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -138,6 +161,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.DatasetState
 - name: com.github.lethe-dev.lethe.api.v1alpha1.DatasetState
   scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Encryption
+  scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.EnvVar
   map:
     fields:
@@ -153,6 +178,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: bytes
       type:
         scalar: numeric
+    - name: inventoryTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: keyDestroyedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: removedVersions
+      type:
+        scalar: numeric
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -162,6 +196,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: versions
       type:
         scalar: numeric
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Hold
+  map:
+    fields:
+    - name: reason
+      type:
+        scalar: string
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.lethe-dev.lethe.api.v1alpha1.HoldStatus
+  map:
+    fields:
+    - name: reason
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: until
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.lethe-dev.lethe.api.v1alpha1.Nodes
   map:
     fields:
@@ -178,6 +233,11 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: prefix
       type:
         scalar: string
+    - name: store
+      type:
+        scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.ReclaimPolicy
+  scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.RetentionPolicy
   map:
     fields:
@@ -262,6 +322,10 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.lethe-dev.lethe.api.v1alpha1.TrainingRunSpec
   map:
     fields:
+    - name: artifacts
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Artifacts
+      default: {}
     - name: datasetRef
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.DatasetReference
@@ -278,6 +342,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: artifacts
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.ArtifactsStatus
+    - name: artifactsErasure
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.ErasureStatus
     - name: completionTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

@@ -16,6 +16,9 @@ type BoundDatasetApplyConfiguration struct {
 	UID *types.UID `json:"uid,omitempty"`
 	// manifestDigest of the dataset when the run was bound.
 	ManifestDigest *string `json:"manifestDigest,omitempty"`
+	// receiptDigest is the SHA-256 of the signed receipt for the dataset's erase.
+	// Missing: it is not erased yet.
+	ReceiptDigest *string `json:"receiptDigest,omitempty"`
 }
 
 // BoundDatasetApplyConfiguration constructs a declarative configuration of the BoundDataset type for use with
@@ -37,5 +40,13 @@ func (b *BoundDatasetApplyConfiguration) WithUID(value types.UID) *BoundDatasetA
 // If called multiple times, the ManifestDigest field is set to the value of the last call.
 func (b *BoundDatasetApplyConfiguration) WithManifestDigest(value string) *BoundDatasetApplyConfiguration {
 	b.ManifestDigest = &value
+	return b
+}
+
+// WithReceiptDigest sets the ReceiptDigest field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ReceiptDigest field is set to the value of the last call.
+func (b *BoundDatasetApplyConfiguration) WithReceiptDigest(value string) *BoundDatasetApplyConfiguration {
+	b.ReceiptDigest = &value
 	return b
 }

@@ -2,10 +2,15 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
 // DatasetRetentionSpecApplyConfiguration represents a declarative configuration of the DatasetRetentionSpec type for use
 // with apply.
 //
-// DatasetRetentionSpec is what the owner of the data decides.
+// DatasetRetentionSpec is what the owner of the data decides, and whoever may put
+// data on hold.
 type DatasetRetentionSpecApplyConfiguration struct {
 	// retention bounds how long the data stays in the store.
 	Retention *RetentionPolicyApplyConfiguration `json:"retention,omitempty"`
@@ -13,6 +18,15 @@ type DatasetRetentionSpecApplyConfiguration struct {
 	// data is immutable from then on. Runs start on sealed datasets only. It can
 	// not be taken back.
 	Sealed *bool `json:"sealed,omitempty"`
+	// encryption says under which key the store keeps the data. PerDatasetKey: under
+	// one that was made for this dataset (S3's SSE-C) and is destroyed as the first
+	// step of its erase. Bucket: under the bucket's own, for stores without SSE-C. It
+	// can not be changed.
+	Encryption *apiv1alpha1.Encryption `json:"encryption,omitempty"`
+	// hold keeps the data from being erased, whatever else is due, until its time is
+	// over or it is taken away: a legal duty to preserve it. Setting, changing and
+	// removing it needs the verb "hold" on datasetretentions.
+	Hold *HoldApplyConfiguration `json:"hold,omitempty"`
 }
 
 // DatasetRetentionSpecApplyConfiguration constructs a declarative configuration of the DatasetRetentionSpec type for use with
@@ -34,5 +48,21 @@ func (b *DatasetRetentionSpecApplyConfiguration) WithRetention(value *RetentionP
 // If called multiple times, the Sealed field is set to the value of the last call.
 func (b *DatasetRetentionSpecApplyConfiguration) WithSealed(value bool) *DatasetRetentionSpecApplyConfiguration {
 	b.Sealed = &value
+	return b
+}
+
+// WithEncryption sets the Encryption field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Encryption field is set to the value of the last call.
+func (b *DatasetRetentionSpecApplyConfiguration) WithEncryption(value apiv1alpha1.Encryption) *DatasetRetentionSpecApplyConfiguration {
+	b.Encryption = &value
+	return b
+}
+
+// WithHold sets the Hold field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hold field is set to the value of the last call.
+func (b *DatasetRetentionSpecApplyConfiguration) WithHold(value *HoldApplyConfiguration) *DatasetRetentionSpecApplyConfiguration {
+	b.Hold = value
 	return b
 }

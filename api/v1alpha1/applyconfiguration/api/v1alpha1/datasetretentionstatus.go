@@ -24,6 +24,9 @@ type DatasetRetentionStatusApplyConfiguration struct {
 	// location is where the data lies. It is derived from this object's UID by
 	// the operator, so that no two datasets ever share a place.
 	Location *ObjectLocationApplyConfiguration `json:"location,omitempty"`
+	// keyID names the dataset's own key, without telling it: the first 16 bytes of a
+	// SHA-256, hexadecimal. Empty with encryption Bucket.
+	KeyID *string `json:"keyID,omitempty"`
 	// objects counts the files of the sealed dataset, without its manifest.
 	Objects *int64 `json:"objects,omitempty"`
 	// bytes is the size of the sealed dataset, without its manifest.
@@ -42,6 +45,8 @@ type DatasetRetentionStatusApplyConfiguration struct {
 	LastUsedTime *v1.Time `json:"lastUsedTime,omitempty"`
 	// expiresAt is when the data is erased unless a run uses it then.
 	ExpiresAt *v1.Time `json:"expiresAt,omitempty"`
+	// hold is the hold that the operator has taken note of: it is in the ledger.
+	Hold *HoldStatusApplyConfiguration `json:"hold,omitempty"`
 	// erasure reports on the erase once it has begun.
 	Erasure *ErasureStatusApplyConfiguration `json:"erasure,omitempty"`
 	// conditions say what holds for the dataset; see the Condition constants.
@@ -91,6 +96,14 @@ func (b *DatasetRetentionStatusApplyConfiguration) WithMessage(value string) *Da
 // If called multiple times, the Location field is set to the value of the last call.
 func (b *DatasetRetentionStatusApplyConfiguration) WithLocation(value *ObjectLocationApplyConfiguration) *DatasetRetentionStatusApplyConfiguration {
 	b.Location = value
+	return b
+}
+
+// WithKeyID sets the KeyID field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeyID field is set to the value of the last call.
+func (b *DatasetRetentionStatusApplyConfiguration) WithKeyID(value string) *DatasetRetentionStatusApplyConfiguration {
+	b.KeyID = &value
 	return b
 }
 
@@ -149,6 +162,14 @@ func (b *DatasetRetentionStatusApplyConfiguration) WithLastUsedTime(value v1.Tim
 // If called multiple times, the ExpiresAt field is set to the value of the last call.
 func (b *DatasetRetentionStatusApplyConfiguration) WithExpiresAt(value v1.Time) *DatasetRetentionStatusApplyConfiguration {
 	b.ExpiresAt = &value
+	return b
+}
+
+// WithHold sets the Hold field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hold field is set to the value of the last call.
+func (b *DatasetRetentionStatusApplyConfiguration) WithHold(value *HoldStatusApplyConfiguration) *DatasetRetentionStatusApplyConfiguration {
+	b.Hold = value
 	return b
 }
 

@@ -15,12 +15,20 @@ import (
 type ErasureStatusApplyConfiguration struct {
 	// startTime is when the erase began.
 	StartTime *v1.Time `json:"startTime,omitempty"`
-	// versions counts the object versions and delete markers found at the start.
+	// keyDestroyedTime is when the dataset's own key was gone: nobody can read the
+	// data from then on, wherever a copy of it may be. Missing with encryption Bucket.
+	KeyDestroyedTime *v1.Time `json:"keyDestroyedTime,omitempty"`
+	// inventoryTime is when the counts were taken. Missing: not yet.
+	InventoryTime *v1.Time `json:"inventoryTime,omitempty"`
+	// versions counts the object versions and delete markers found then.
 	Versions *int64 `json:"versions,omitempty"`
 	// bytes is the size of those versions.
 	Bytes *int64 `json:"bytes,omitempty"`
-	// uploads counts the unfinished multipart uploads found at the start.
+	// uploads counts the unfinished multipart uploads found then.
 	Uploads *int64 `json:"uploads,omitempty"`
+	// removedVersions is how many of the versions are removed by now; it is brought
+	// up to date every ten seconds at most.
+	RemovedVersions *int64 `json:"removedVersions,omitempty"`
 }
 
 // ErasureStatusApplyConfiguration constructs a declarative configuration of the ErasureStatus type for use with
@@ -34,6 +42,22 @@ func ErasureStatus() *ErasureStatusApplyConfiguration {
 // If called multiple times, the StartTime field is set to the value of the last call.
 func (b *ErasureStatusApplyConfiguration) WithStartTime(value v1.Time) *ErasureStatusApplyConfiguration {
 	b.StartTime = &value
+	return b
+}
+
+// WithKeyDestroyedTime sets the KeyDestroyedTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeyDestroyedTime field is set to the value of the last call.
+func (b *ErasureStatusApplyConfiguration) WithKeyDestroyedTime(value v1.Time) *ErasureStatusApplyConfiguration {
+	b.KeyDestroyedTime = &value
+	return b
+}
+
+// WithInventoryTime sets the InventoryTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the InventoryTime field is set to the value of the last call.
+func (b *ErasureStatusApplyConfiguration) WithInventoryTime(value v1.Time) *ErasureStatusApplyConfiguration {
+	b.InventoryTime = &value
 	return b
 }
 
@@ -58,5 +82,13 @@ func (b *ErasureStatusApplyConfiguration) WithBytes(value int64) *ErasureStatusA
 // If called multiple times, the Uploads field is set to the value of the last call.
 func (b *ErasureStatusApplyConfiguration) WithUploads(value int64) *ErasureStatusApplyConfiguration {
 	b.Uploads = &value
+	return b
+}
+
+// WithRemovedVersions sets the RemovedVersions field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RemovedVersions field is set to the value of the last call.
+func (b *ErasureStatusApplyConfiguration) WithRemovedVersions(value int64) *ErasureStatusApplyConfiguration {
+	b.RemovedVersions = &value
 	return b
 }

@@ -11,6 +11,10 @@ type ObjectLocationApplyConfiguration struct {
 	Bucket *string `json:"bucket,omitempty"`
 	// prefix starts every key of the object's data and ends with a slash.
 	Prefix *string `json:"prefix,omitempty"`
+	// store identifies the store itself: what the object lethe-identity.json in the
+	// bucket said when the place was given. An erase refuses any other store, so that
+	// an empty store at a wrong address is never taken for an erased one.
+	Store *string `json:"store,omitempty"`
 }
 
 // ObjectLocationApplyConfiguration constructs a declarative configuration of the ObjectLocation type for use with
@@ -32,5 +36,13 @@ func (b *ObjectLocationApplyConfiguration) WithBucket(value string) *ObjectLocat
 // If called multiple times, the Prefix field is set to the value of the last call.
 func (b *ObjectLocationApplyConfiguration) WithPrefix(value string) *ObjectLocationApplyConfiguration {
 	b.Prefix = &value
+	return b
+}
+
+// WithStore sets the Store field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Store field is set to the value of the last call.
+func (b *ObjectLocationApplyConfiguration) WithStore(value string) *ObjectLocationApplyConfiguration {
+	b.Store = &value
 	return b
 }

@@ -10,7 +10,8 @@ import (
 // with apply.
 //
 // RetentionPolicy bounds how long data stays. Whichever bound comes first counts,
-// but data in use by a run is never taken away from under it.
+// but data in use by a run is never taken away from under it. The operator's own
+// ceiling and floor count where they are stricter.
 type RetentionPolicyApplyConfiguration struct {
 	// afterTraining is how long the data stays after the last run that used it
 	// has ended, for example "24h" or "1h30m". "0s" erases it at once. Hours,

@@ -13,6 +13,8 @@ type TrainingRunSpecApplyConfiguration struct {
 	Trainer *TrainerApplyConfiguration `json:"trainer,omitempty"`
 	// nodes says what hardware the trainer gets.
 	Nodes *NodesApplyConfiguration `json:"nodes,omitempty"`
+	// artifacts says what becomes of the results.
+	Artifacts *ArtifactsApplyConfiguration `json:"artifacts,omitempty"`
 }
 
 // TrainingRunSpecApplyConfiguration constructs a declarative configuration of the TrainingRunSpec type for use with
@@ -42,5 +44,13 @@ func (b *TrainingRunSpecApplyConfiguration) WithTrainer(value *TrainerApplyConfi
 // If called multiple times, the Nodes field is set to the value of the last call.
 func (b *TrainingRunSpecApplyConfiguration) WithNodes(value *NodesApplyConfiguration) *TrainingRunSpecApplyConfiguration {
 	b.Nodes = value
+	return b
+}
+
+// WithArtifacts sets the Artifacts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Artifacts field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithArtifacts(value *ArtifactsApplyConfiguration) *TrainingRunSpecApplyConfiguration {
+	b.Artifacts = value
 	return b
 }

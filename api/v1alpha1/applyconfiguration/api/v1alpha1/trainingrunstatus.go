@@ -33,6 +33,8 @@ type TrainingRunStatusApplyConfiguration struct {
 	Artifacts *ArtifactsStatusApplyConfiguration `json:"artifacts,omitempty"`
 	// failure says what went wrong, when the run failed.
 	Failure *RunFailureApplyConfiguration `json:"failure,omitempty"`
+	// artifactsErasure reports on the erase of the artifacts of a deleted run.
+	ArtifactsErasure *ErasureStatusApplyConfiguration `json:"artifactsErasure,omitempty"`
 	// conditions say what holds for the run; see the Condition constants.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 }
@@ -120,6 +122,14 @@ func (b *TrainingRunStatusApplyConfiguration) WithArtifacts(value *ArtifactsStat
 // If called multiple times, the Failure field is set to the value of the last call.
 func (b *TrainingRunStatusApplyConfiguration) WithFailure(value *RunFailureApplyConfiguration) *TrainingRunStatusApplyConfiguration {
 	b.Failure = value
+	return b
+}
+
+// WithArtifactsErasure sets the ArtifactsErasure field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ArtifactsErasure field is set to the value of the last call.
+func (b *TrainingRunStatusApplyConfiguration) WithArtifactsErasure(value *ErasureStatusApplyConfiguration) *TrainingRunStatusApplyConfiguration {
+	b.ArtifactsErasure = value
 	return b
 }
 

@@ -18,38 +18,62 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// operatorName is the user's access key and the name of its policy.
-const operatorName = "lethe-operator"
+// The access keys of the users, which are the names of their policies too.
+const (
+	operatorName = "lethe-operator"
+	auditorName  = "lethe-auditor"
+)
 
-// operatorPolicy is all that the operator may do: everything but changing the
-// buckets on data, write and read but never delete on receipts.
-//
-//go:embed policy.json
-var operatorPolicy []byte
+var (
+	// operatorPolicy is all that the operator may do: everything but changing the
+	// buckets on data; write and read but never delete on receipts and the ledger.
+	//
+	//go:embed operator.json
+	operatorPolicy []byte
+	// auditorPolicy lets the auditor see what is there, but not what is in it.
+	//
+	//go:embed auditor.json
+	auditorPolicy []byte
+)
 
-// EnsureOperator makes the operator's user and policy. Idempotent.
+// EnsureUsers makes the operator's and the auditor's users and policies. Idempotent.
 //
 // It speaks the three requests of MinIO's admin API itself: the client library
 // for it is under the AGPL, and building the mc program would take two minutes.
-func (a *Admin) EnsureOperator(ctx context.Context) error {
-	policy := url.Values{"name": {operatorName}}
-	if err := a.admin(ctx, "add-canned-policy", policy, operatorPolicy); err != nil {
+func (a *Admin) EnsureUsers(ctx context.Context) error {
+	for _, u := range []user{
+		{operatorName, a.creds.OperatorAccessKey, a.creds.OperatorSecretKey, operatorPolicy},
+		{auditorName, a.creds.AuditorAccessKey, a.creds.AuditorSecretKey, auditorPolicy},
+	} {
+		if err := a.ensureUser(ctx, u); err != nil {
+			return fmt.Errorf("make store user %s: %w", u.name, err)
+		}
+	}
+	return nil
+}
+
+// user is one user with the policy of the same name.
+type user struct {
+	name, accessKey, secretKey string
+	policy                     []byte
+}
+
+func (a *Admin) ensureUser(ctx context.Context, u user) error {
+	if err := a.admin(ctx, "add-canned-policy", url.Values{"name": {u.name}}, u.policy); err != nil {
 		return err
 	}
-	user, err := json.Marshal(map[string]string{"secretKey": a.creds.OperatorSecretKey, "status": "enabled"})
+	account, err := json.Marshal(map[string]string{"secretKey": u.secretKey, "status": "enabled"})
 	if err != nil {
 		return fmt.Errorf("encode user: %w", err)
 	}
-	sealed, err := seal(a.creds.RootPassword, user)
+	sealed, err := seal(a.creds.RootPassword, account)
 	if err != nil {
 		return err
 	}
-	if err := a.admin(ctx, "add-user", url.Values{"accessKey": {a.creds.OperatorAccessKey}}, sealed); err != nil {
+	if err := a.admin(ctx, "add-user", url.Values{"accessKey": {u.accessKey}}, sealed); err != nil {
 		return err
 	}
-	attach := url.Values{
-		"policyName": {operatorName}, "userOrGroup": {a.creds.OperatorAccessKey}, "isGroup": {"false"},
-	}
+	attach := url.Values{"policyName": {u.name}, "userOrGroup": {u.accessKey}, "isGroup": {"false"}}
 	return a.admin(ctx, "set-user-or-group-policy", attach, nil)
 }
 
