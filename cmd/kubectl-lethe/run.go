@@ -51,6 +51,7 @@ func newRoot(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags.AddFlags(root.PersistentFlags())
 	root.AddCommand(newUpload(open), newArtifacts(open), newLogs(open), newStatus(open), newVersion(streams.Out))
+	root.AddCommand(newReceipt(streams))
 	return root
 }
 

@@ -31,10 +31,10 @@ var errNoOperator = errors.New("the operator has not given the dataset a place i
 var errNotSealed = errors.New("the dataset is not sealed yet")
 
 type uploadOptions struct {
-	broker    brokerFlags
-	retention cluster.Retention
-	parallel  int
-	resume    bool
+	broker   brokerFlags
+	settings cluster.Settings
+	parallel int
+	resume   bool
 }
 
 func newUpload(open func() (*session, error)) *cobra.Command {
@@ -46,15 +46,16 @@ func newUpload(open func() (*session, error)) *cobra.Command {
 		Long: "Creates the dataset, uploads the files of DIR to it in parallel, and seals it: from then on it can not be\n" +
 			"changed, and runs may train on it. A dataset of that name that is still open is gone on with.",
 		Example: "  kubectl lethe upload ./digits digits\n" +
-			"  kubectl lethe upload ./faces faces --after-training 0s --max-age 48h",
+			"  kubectl lethe upload ./faces faces --after-training 0s --max-age 48h\n" +
+			"  kubectl lethe upload ./maps maps --encryption Bucket",
 		Args: usageArgs(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			flags := cmd.Flags()
 			if flags.Changed("after-training") {
-				o.retention.AfterTraining = &afterTraining
+				o.settings.AfterTraining = &afterTraining
 			}
 			if flags.Changed("max-age") {
-				o.retention.MaxAge = &maxAge
+				o.settings.MaxAge = &maxAge
 			}
 			if err := o.validate(); err != nil {
 				return usageError{err}
@@ -69,16 +70,24 @@ func newUpload(open func() (*session, error)) *cobra.Command {
 	o.broker.register(cmd.Flags())
 	cmd.Flags().DurationVar(&afterTraining, "after-training", 0, "how long the data stays after the last run on it has ended (24h unless given)")
 	cmd.Flags().DurationVar(&maxAge, "max-age", 0, "how long the data may stay in all, used or not (720h unless given)")
+	cmd.Flags().StringVar((*string)(&o.settings.Encryption), "encryption", "",
+		"under which key the store keeps the data: PerDatasetKey, one that is destroyed with the data (unless given), or\n"+
+			"Bucket, the bucket's own, for stores without SSE-C")
 	cmd.Flags().IntVar(&o.parallel, "parallel", 16, "how many files are sent at once")
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "do not send again what an interrupted upload of this folder has sent")
 	return cmd
 }
 
 func (o uploadOptions) validate() error {
-	for name, d := range map[string]*time.Duration{"after-training": o.retention.AfterTraining, "max-age": o.retention.MaxAge} {
+	for name, d := range map[string]*time.Duration{"after-training": o.settings.AfterTraining, "max-age": o.settings.MaxAge} {
 		if d != nil && (*d < 0 || *d > v1alpha1.MaxRetention || *d%time.Second != 0) {
 			return fmt.Errorf("--%s must be whole seconds, not negative, and at most %.0fh", name, v1alpha1.MaxRetention.Hours())
 		}
+	}
+	switch o.settings.Encryption {
+	case "", v1alpha1.EncryptionPerDatasetKey, v1alpha1.EncryptionBucket:
+	default:
+		return fmt.Errorf("--encryption must be %s or %s", v1alpha1.EncryptionPerDatasetKey, v1alpha1.EncryptionBucket)
 	}
 	return validParallel(o.parallel)
 }
@@ -100,7 +109,7 @@ func upload(ctx context.Context, s *session, o uploadOptions, dir, name string) 
 		return err
 	}
 	key := s.key(name)
-	if _, err := cluster.OpenDataset(ctx, s.client, key, o.retention); err != nil {
+	if _, err := cluster.OpenDataset(ctx, s.client, key, o.settings); err != nil {
 		if o.resume && errors.Is(err, cluster.ErrSealed) {
 			return hintError{err, "if it is your upload that was cut off, it is complete; see what became of it with: " + look(key)}
 		}
@@ -162,7 +171,7 @@ func send(ctx context.Context, s *session, u sending) (transfer.Sum, error) {
 	stop := display.Start(&meter)
 	sum, err := transfer.Upload(ctx, transfer.Options{
 		Broker: u.broker, Connect: s.connect, Clock: s.clock, Meter: &meter, Notice: display.Notice, Parallel: u.parallel,
-	}, transfer.Dataset{Namespace: u.key.Namespace, Name: u.key.Name}, u.folder, journal)
+	}, transfer.Dataset{Namespace: u.key.Namespace, Name: u.key.Name, KeyID: ds.Status.KeyID}, u.folder, journal)
 	stop()
 	if err != nil {
 		return transfer.Sum{}, err
@@ -185,14 +194,15 @@ func seal(ctx context.Context, s *session, key client.ObjectKey, uid types.UID) 
 	return fmt.Errorf("%w: %w", errNotSealed, err)
 }
 
-// awaitPlace waits until the operator has said where the dataset lies.
+// awaitPlace waits until the operator has said where the dataset lies, and under
+// which key.
 func awaitPlace(ctx context.Context, s *session, key client.ObjectKey) (*v1alpha1.DatasetRetention, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, placeTimeout, errNoOperator)
 	defer cancel()
 	var placed *v1alpha1.DatasetRetention
 	err := s.follower().Dataset(ctx, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
 		placed = ds
-		return ds.Status.Location != nil, cluster.Uploadable(ds)
+		return cluster.Placed(ds), cluster.Uploadable(ds)
 	})
 	return placed, err
 }
@@ -205,7 +215,7 @@ func conclude(ctx context.Context, s *session, key client.ObjectKey, sum transfe
 	err := s.follower().Dataset(ctx, key, func(ds *v1alpha1.DatasetRetention) (bool, error) {
 		status := ds.Status
 		switch status.State {
-		case v1alpha1.DatasetReady, v1alpha1.DatasetInUse:
+		case v1alpha1.DatasetReady, v1alpha1.DatasetInUse, v1alpha1.DatasetExpiring:
 			verdict = summarize(s, ds, sum)
 			return true, nil
 		case v1alpha1.DatasetInvalid:
@@ -242,6 +252,9 @@ func summarize(s *session, ds *v1alpha1.DatasetRetention, sum transfer.Sum) erro
 	s.say("  files     %d\n", sum.Files)
 	s.say("  size      %s\n", words.Bytes(sum.Bytes))
 	s.say("  manifest  %s\n", sum.Digest)
+	if id := ds.Status.KeyID; id != "" {
+		s.say("  key       %s, the dataset's own\n", id)
+	}
 	if at := ds.Status.ExpiresAt; at != nil {
 		s.say("  goes      %s, at %s\n", overview.Goes(ds, s.clock.Now()), at.UTC().Format(time.RFC3339))
 	}

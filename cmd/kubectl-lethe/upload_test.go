@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -38,7 +40,7 @@ func TestUpload(t *testing.T) {
 	}
 	for _, line := range []string{
 		"Dataset digits is sealed and ready.\n", "  files     2\n", "  size      10 B\n",
-		"  manifest  " + ds.Status.ManifestDigest + "\n", "erased in 30d", "spec.datasetRef.name: digits\n",
+		"  manifest  " + ds.Status.ManifestDigest + "\n", "erased in 30d", "  key       " + w.key.ID() + ", the dataset's own\n", "spec.datasetRef.name: digits\n",
 	} {
 		if !strings.Contains(w.out.String(), line) {
 			t.Errorf("summary lacks %q:\n%s", line, &w.out)
@@ -46,6 +48,12 @@ func TestUpload(t *testing.T) {
 	}
 	if line := "Uploading 100%  2/2 files  10 B of 10 B"; !strings.Contains(w.errOut.String(), line) {
 		t.Errorf("progress lacks %q:\n%s", line, &w.errOut)
+	}
+	if len(w.connected) != 1 || string(w.connected[0].EncryptionKey) != canary {
+		t.Errorf("the files and the manifest were sent by %d clients and not by one with the dataset's key", len(w.connected))
+	}
+	if text := w.out.String() + w.errOut.String(); strings.Contains(text, canary) || strings.Contains(text, hex.EncodeToString([]byte(canary))) {
+		t.Errorf("the key is shown:\n%s", text)
 	}
 	journals, err := w.session.journals()
 	if err != nil {
@@ -57,6 +65,67 @@ func TestUpload(t *testing.T) {
 	if code := w.run(t.Context(), "upload", dir, "digits"); code != 1 ||
 		!strings.Contains(w.errOut.String(), "error: dataset digits is sealed and takes no more files; upload under another name\n") {
 		t.Errorf("second upload: exit code %d, %s", code, &w.errOut)
+	}
+}
+
+func TestUploadChoosesTheEncryption(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		args    []string
+		before  v1alpha1.Encryption // of an open dataset; empty: there is none
+		bucket  bool                // the operator gives no key
+		want    v1alpha1.Encryption
+		refused string
+	}{
+		"by default the cluster's":    {want: ""},
+		"a key of its own":            {args: []string{"--encryption", "PerDatasetKey"}, want: v1alpha1.EncryptionPerDatasetKey},
+		"the bucket's":                {args: []string{"--encryption", "Bucket"}, bucket: true, want: v1alpha1.EncryptionBucket},
+		"what an open dataset has":    {before: v1alpha1.EncryptionBucket, bucket: true, want: v1alpha1.EncryptionBucket},
+		"the same again":              {before: v1alpha1.EncryptionBucket, args: []string{"--encryption", "Bucket"}, bucket: true, want: v1alpha1.EncryptionBucket},
+		"no other than it has":        {before: v1alpha1.EncryptionBucket, args: []string{"--encryption", "PerDatasetKey"}, refused: "has encryption Bucket, which is chosen once"},
+		"nothing but the two":         {args: []string{"--encryption", "None"}, refused: "--encryption must be PerDatasetKey or Bucket"},
+		"and is never sent otherwise": {args: []string{"--encryption", "Bucket"}, refused: "the files are to be under no key"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var objects []client.Object
+			if tc.before != "" {
+				objects = append(objects, &v1alpha1.DatasetRetention{
+					ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits", UID: "uid"},
+					Spec:       v1alpha1.DatasetRetentionSpec{Encryption: tc.before},
+				})
+			}
+			w := newWorld(t, objects...)
+			granted := w.key
+			if tc.bucket {
+				granted = objectstore.Key{}
+			}
+			w.grantKey = granted
+			code := w.run(t.Context(), append([]string{"upload", folder(t), "digits"}, tc.args...)...)
+			if tc.refused != "" {
+				if code == 0 || !strings.Contains(w.errOut.String(), tc.refused) || len(w.objects) > 0 {
+					t.Errorf("exit code %d with %d objects, want %q:\n%s", code, len(w.objects), tc.refused, &w.errOut)
+				}
+				return
+			}
+			ds, err := cluster.GetDataset(t.Context(), w.client, client.ObjectKey{Namespace: "team", Name: "digits"})
+			if code != 0 || err != nil {
+				t.Fatalf("exit code %d, %v:\n%s", code, err, &w.errOut)
+			}
+			if ds.Spec.Encryption != tc.want || len(w.objects) != 3 || len(w.connected[0].EncryptionKey) != len(granted.Bytes()) {
+				t.Errorf("encryption %q with a key of %d bytes, want %q", ds.Spec.Encryption, len(w.connected[0].EncryptionKey), tc.want)
+			}
+		})
+	}
+}
+
+func TestUploadIsDoneAlsoWhenTheDatasetExpiresAlready(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.verdict = v1alpha1.DatasetExpiring
+	if code := w.run(t.Context(), "upload", folder(t), "digits"); code != 0 || !strings.Contains(w.out.String(), "is sealed and ready") {
+		t.Errorf("exit code %d:\n%s", code, &w.errOut)
 	}
 }
 

@@ -39,6 +39,8 @@ import (
 const (
 	prefix = "team/uid/"
 	token  = "token-of-ann"
+	// canary is the dataset's key; nothing that is shown may show it.
+	canary = "Canary-of-exactly-32-bytes-here!"
 )
 
 // world is a cluster with an operator, a broker behind real TLS, and a store in
@@ -52,6 +54,8 @@ type world struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	asked   []string // broker's paths with the body
+	// connected are the grants with which the store was used.
+	connected []staging.StoreGrant
 	// refuse, onPut and onSeal change what broker and store do; nil for the usual.
 	refuse *staging.Problem
 	onPut  func(key string) error
@@ -60,11 +64,18 @@ type world struct {
 	refuseSeal error
 	// verdict is what the operator says of a sealed dataset.
 	verdict v1alpha1.DatasetState
+	// key is the one that the operator makes for a dataset, and grantKey the one that
+	// the broker gives; the zero one for none.
+	key, grantKey objectstore.Key
 }
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
-	w := &world{objects: map[string][]byte{}, verdict: v1alpha1.DatasetReady}
+	key, err := objectstore.NewKey([]byte(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{objects: map[string][]byte{}, verdict: v1alpha1.DatasetReady, key: key, grantKey: key}
 	broker := httptest.NewTLSServer(http.HandlerFunc(w.answer))
 	t.Cleanup(broker.Close)
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: broker.Certificate().Raw})
@@ -86,7 +97,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		openLog: func(_ context.Context, namespace, pod string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(namespace + "/" + pod + "/" + o.Container + "\n")), nil
 		},
-		connect: func(staging.StoreGrant, agent.CredentialsFunc, int) (agent.Store, error) {
+		connect: func(grant staging.StoreGrant, _ agent.CredentialsFunc, _ int) (agent.Store, error) {
+			w.connected = append(w.connected, grant)
 			return (*memoryStore)(w), nil
 		},
 		journals: func() (string, error) { return journals, nil },
@@ -110,9 +122,13 @@ func (w *world) placeAfterApply(
 	if err := c.Apply(ctx, obj, opts...); err != nil {
 		return err
 	}
-	return w.status(ctx, c, func(status *v1alpha1.DatasetRetentionStatus) {
+	return w.status(ctx, c, func(ds *v1alpha1.DatasetRetention) {
+		status := &ds.Status
 		status.Location = &v1alpha1.ObjectLocation{Bucket: "datasets", Prefix: prefix}
 		status.State = v1alpha1.DatasetOpen
+		if ds.Spec.Encryption != v1alpha1.EncryptionBucket {
+			status.KeyID = w.key.ID()
+		}
 	})
 }
 
@@ -129,19 +145,20 @@ func (w *world) checkAfterSeal(
 	if w.onSeal != nil {
 		w.onSeal()
 	}
-	return w.status(context.WithoutCancel(ctx), c, func(status *v1alpha1.DatasetRetentionStatus) {
+	return w.status(context.WithoutCancel(ctx), c, func(ds *v1alpha1.DatasetRetention) {
+		status := &ds.Status
 		status.State, status.Reason, status.Message = w.verdict, v1alpha1.ReasonEmpty, "The manifest lists nothing. Upload the data again under another name, then delete this one."
 		status.ManifestDigest = objectkey.Digest(w.objects[objectkey.Manifest(prefix)])
 		status.ExpiresAt = &metav1.Time{Time: time.Now().Add(720*time.Hour + time.Minute)}
 	})
 }
 
-func (w *world) status(ctx context.Context, c client.Client, change func(*v1alpha1.DatasetRetentionStatus)) error {
+func (w *world) status(ctx context.Context, c client.Client, change func(*v1alpha1.DatasetRetention)) error {
 	ds, err := cluster.GetDataset(ctx, c, client.ObjectKey{Namespace: "team", Name: "digits"})
 	if err != nil {
 		return err
 	}
-	change(&ds.Status)
+	change(ds)
 	return c.Status().Update(ctx, ds)
 }
 
@@ -161,10 +178,14 @@ func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
-	_ = json.NewEncoder(rw).Encode(staging.StoreGrant{
+	grant := staging.StoreGrant{
 		Endpoint: "https://store", Bucket: "datasets", Prefix: prefix, AccessKeyID: "id",
 		IssuedAt: now, ExpiresAt: now.Add(time.Hour),
-	})
+	}
+	if r.URL.Path == staging.PathUpload {
+		grant.EncryptionKey = w.grantKey.Bytes()
+	}
+	_ = json.NewEncoder(rw).Encode(grant)
 }
 
 // memoryStore is the store of a world.

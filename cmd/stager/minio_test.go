@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -78,8 +80,11 @@ func seal(t *testing.T, store *objectstore.Client, bucket string, files []object
 	return sum.Digest
 }
 
-// The dataset of a real store goes in, comes out as artifacts, and is the same,
-// although the store is killed at the start of both ways.
+// canary is the dataset's key; nothing that leaves the pod may show it.
+const canary = "Canary-of-exactly-32-bytes-here!"
+
+// The dataset of a real store goes in under its key, comes out as artifacts without
+// one, and is the same, although the store is killed at the start of both ways.
 func TestBothWaysThroughARealStoreThatIsKilled(t *testing.T) {
 	t.Parallel()
 	minio := objectstoretest.StartMinIO(t)
@@ -88,7 +93,11 @@ func TestBothWaysThroughARealStoreThatIsKilled(t *testing.T) {
 	for i := range 100 {
 		files = append(files, objectkey.Entry{Path: fmt.Sprintf("small/%03d", i), Size: int64(i * 100)})
 	}
-	digest := seal(t, minio.Client(t, minio.Root), bucket, files, func(n int64) []byte {
+	key, err := objectstore.NewKey([]byte(canary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := seal(t, minio.Client(t, minio.Root).UnderKey(key), bucket, files, func(n int64) []byte {
 		return bytes.Repeat([]byte{byte(n), byte(n >> 8), 7}, int(n/3+1))[:n]
 	})
 	p := newPod(t, func(w http.ResponseWriter, r *http.Request) {
@@ -98,18 +107,25 @@ func TestBothWaysThroughARealStoreThatIsKilled(t *testing.T) {
 		}
 		var asked staging.StageRequest
 		_ = json.NewDecoder(r.Body).Decode(&asked)
-		prefix := map[staging.Step]string{staging.StepStageIn: datasetPrefix, staging.StepStageOut: runPrefix}[asked.Step]
-		_ = json.NewEncoder(w).Encode(staging.StageGrant{ManifestDigest: digest, Store: staging.StoreGrant{
-			Endpoint: minio.Endpoint, CABundle: string(minio.CA), Bucket: bucket, Prefix: prefix,
+		grant := staging.StageGrant{ManifestDigest: digest, Store: staging.StoreGrant{
+			Endpoint: minio.Endpoint, CABundle: string(minio.CA), Bucket: bucket, Prefix: runPrefix,
 			AccessKeyID: minio.Root.AccessKeyID, SecretAccessKey: minio.Root.SecretAccessKey,
 			IssuedAt: time.Unix(0, 0), ExpiresAt: time.Unix(3600, 0),
-		}})
+		}}
+		if asked.Step == staging.StepStageIn {
+			grant.Store.Prefix, grant.Store.EncryptionKey = datasetPrefix, key.Bytes()
+		}
+		_ = json.NewEncoder(w).Encode(grant)
 	})
 	p.env["LETHE_ARTIFACTS_DIR"] = p.env["LETHE_DATASET_DIR"]
 	throughKilledStore(t, p, minio, "stage-in", "Staging the dataset in\",\"step\":\"stage-in\",\"files\"")
 	throughKilledStore(t, p, minio, "stage-out", "Publishing the artifacts")
 
 	store := minio.Client(t, minio.Root)
+	_, err = store.Get(t.Context(), bucket, objectkey.Data(datasetPrefix, "large.bin"), 0, -1)
+	if !errors.Is(err, objectstore.ErrKey) {
+		t.Errorf("the dataset can be read without its key: %v", err)
+	}
 	body, err := store.Get(t.Context(), bucket, objectkey.Manifest(runPrefix), 0, -1)
 	if err != nil {
 		t.Fatal(err)
@@ -144,6 +160,11 @@ func throughKilledStore(t *testing.T, p *pod, minio *objectstoretest.MinIO, step
 			if code != staging.ExitOK || !strings.Contains(log.all.String(), "answers again") {
 				report, _ := os.ReadFile(p.path("termination-log")) // The log says more.
 				t.Fatalf("exit %d: %s\n%s", code, report, log.all.String())
+			}
+			for _, form := range []string{canary, hex.EncodeToString([]byte(canary)), base64.RawStdEncoding.EncodeToString([]byte(canary))} {
+				if strings.Contains(log.all.String(), form) {
+					t.Error("the log shows the dataset's key")
+				}
 			}
 			return
 		case <-t.Context().Done():

@@ -182,6 +182,19 @@ func TestRunLeavesAReportAndAnExitCode(t *testing.T) {
 			want: staging.Report{Step: staging.StepStageIn, Message: "The store that the broker named can not be " +
 				"connected to: its address or certificates are wrong. Check the operator's store settings."},
 		},
+		"a key that would cross the network in the clear": {
+			step: "stage-in",
+			answer: func(w http.ResponseWriter, _ *http.Request) {
+				_ = json.NewEncoder(w).Encode(staging.StageGrant{Store: staging.StoreGrant{
+					Endpoint: "http://store", InsecurePlaintext: true, EncryptionKey: []byte(canary),
+					IssuedAt: time.Unix(0, 0), ExpiresAt: time.Unix(3600, 0),
+				}})
+			},
+			code: staging.ExitUsage,
+			want: staging.Report{Step: staging.StepStageIn, Message: "The dataset has a key of its own, which must not cross " +
+				"the network in the clear, but the store has no TLS. Give the store a certificate, or use a dataset with " +
+				"encryption Bucket."},
+		},
 		"no volume": {
 			step: "stage-in", answer: refuse(http.StatusGone, ""), code: staging.ExitUsage,
 			arrange: func(_ *testing.T, p *pod) { p.env["LETHE_DATASET_DIR"] = p.path("none/dataset") },

@@ -23,6 +23,11 @@
 // credentials of the store that can do no more than the step needs; nothing of
 // it is ever written to the tenant's namespace or to a volume.
 //
+// The same way goes the dataset's own key, under which every object of it lies in the
+// store (S3's SSE-C): to stage-in and to whoever may upload, and to nobody else. It is
+// the same for as long as the dataset lives, so a grant that comes with another one is
+// refused. The trainer sees files and no key, and artifacts have none.
+//
 // # The trainer's contract, version 1
 //
 // See the Env constants for the variables. The trainer reads files from

@@ -1,6 +1,11 @@
 package staging
 
-import "time"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+)
 
 // Audience is the audience of the tokens that the broker accepts from pods. It is
 // the broker's own, so that a token for it is worth nothing anywhere else, and a
@@ -59,8 +64,9 @@ type StageGrant struct {
 	ManifestDigest string `json:"manifestDigest,omitempty"`
 }
 
-// StoreGrant is a place in the store and credentials that reach no other. It is
-// kept in memory only and asked for again at half of its life.
+// StoreGrant is a place in the store, credentials that reach no other, and the key
+// of what lies there. It is kept in memory only and asked for again at half of its
+// life.
 type StoreGrant struct {
 	// Endpoint is the store's URL.
 	Endpoint string `json:"endpoint"`
@@ -79,7 +85,35 @@ type StoreGrant struct {
 	// IssuedAt and ExpiresAt bound their life.
 	IssuedAt  time.Time `json:"issuedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`
+	// EncryptionKey is what every object of the place is stored and read under, by
+	// SSE-C: 32 bytes. Empty for a place without a key of its own. It is the same in
+	// all grants for one dataset.
+	EncryptionKey []byte `json:"encryptionKey,omitempty"`
+	// InsecurePlaintext allows an Endpoint without TLS, because the operator was told
+	// to. An EncryptionKey never goes over one.
+	InsecurePlaintext bool `json:"insecurePlaintext,omitempty"`
 }
+
+// Format implements fmt.Formatter: no verb shows more than the place, so that no
+// grant ends in a log or an error by mistake. JSON, the protocol itself, is whole.
+func (g StoreGrant) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, g.place()) }
+
+// LogValue implements slog.LogValuer and shows the place only.
+func (g StoreGrant) LogValue() slog.Value { return slog.StringValue(g.place()) }
+
+// MarshalLog implements logr.Marshaler and shows the place only.
+func (g StoreGrant) MarshalLog() any { return g.place() }
+
+func (g StoreGrant) place() string { return "grant for " + g.Bucket + "/" + g.Prefix }
+
+// Format implements fmt.Formatter like StoreGrant's.
+func (g StageGrant) Format(f fmt.State, verb rune) { g.Store.Format(f, verb) }
+
+// LogValue implements slog.LogValuer like StoreGrant's.
+func (g StageGrant) LogValue() slog.Value { return g.Store.LogValue() }
+
+// MarshalLog implements logr.Marshaler like StoreGrant's.
+func (g StageGrant) MarshalLog() any { return g.Store.MarshalLog() }
 
 // TrainerStatus tells about the trainer container of the asking pod.
 type TrainerStatus struct {
@@ -121,7 +155,8 @@ const (
 	ProblemForbidden = "Forbidden"
 	// ProblemNotFound (404): no such dataset or run.
 	ProblemNotFound = "NotFound"
-	// ProblemDatasetErasing (410): the dataset is being erased; final.
+	// ProblemDatasetErasing (410): the dataset is being erased, or its key is gone;
+	// final.
 	ProblemDatasetErasing = "DatasetErasing"
 	// ProblemRunEnded (410): the run has ended or is being deleted; final.
 	ProblemRunEnded = "RunEnded"

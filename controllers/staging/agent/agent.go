@@ -127,6 +127,10 @@ func (s *session) open(ctx context.Context) (staging.StageGrant, error) {
 	place := l.grant.Store
 	s.bucket, s.prefix = place.Bucket, place.Prefix
 	s.store, err = s.Connect(place, s.grants.credentials)
+	var known *Failure
+	if errors.As(err, &known) {
+		return staging.StageGrant{}, known
+	}
 	if err != nil {
 		return staging.StageGrant{}, fail(staging.ExitUsage, err, "The store that the broker named can not be "+
 			"connected to: its address or certificates are wrong. Check the operator's store settings.")
@@ -155,6 +159,10 @@ func (s *session) persist(ctx context.Context, op func(context.Context) error) e
 		confirmed = fresh.generation
 		return op(ctx)
 	})
+	if errors.Is(err, objectstore.ErrKey) {
+		return fail(staging.ExitDatasetCorrupt, err, "What lies in the store is not under the dataset's own key, so "+
+			"nobody can read it: it was not written with what the operator gives to uploaders. "+uploadAgain)
+	}
 	if errors.Is(err, objectstore.ErrDenied) {
 		return fail(staging.ExitDenied, err, "The store refused credentials that the operator has just given out. "+
 			"Check the operator's store user and its policy.")

@@ -32,6 +32,12 @@
 // either. After the trainer's end it is longer still, because then hours of work
 // are at stake.
 //
+// # The dataset's key
+//
+// Where the grant has a key, every object and the manifest are read or written under
+// it. It stays in memory, with the grant. An object that is not under it is damage
+// like any other: another try would not help.
+//
 // Memory is bounded by the number of workers and their buffers, except for one
 // small record for each published artifact. Errors and log lines name files by
 // their number only, as a path may be personal data.

@@ -116,7 +116,7 @@ func Cause(err error) string {
 		return number.Error()
 	}
 	for _, known := range []error{
-		objectstore.ErrUnavailable, objectstore.ErrDenied, objectstore.ErrNotFound,
+		objectstore.ErrUnavailable, objectstore.ErrDenied, objectstore.ErrNotFound, objectstore.ErrKey,
 	} {
 		if errors.Is(err, known) {
 			return err.Error() // objectstore keeps keys out of its errors.

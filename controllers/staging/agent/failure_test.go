@@ -72,7 +72,8 @@ func TestCauseNamesNoFile(t *testing.T) {
 		"the store's absence": {
 			fmt.Errorf("get object: %w (SlowDown)", objectstore.ErrUnavailable), "get object: store is unavailable (SlowDown)",
 		},
-		"a timeout": {fmt.Errorf("get secret: %w", context.DeadlineExceeded), "context deadline exceeded"},
+		"another key": {fmt.Errorf("get object: %w", objectstore.ErrKey), "get object: object is not under this key"},
+		"a timeout":   {fmt.Errorf("get secret: %w", context.DeadlineExceeded), "context deadline exceeded"},
 		"the broker's words": {
 			fmt.Errorf("a: %w", problem(http.StatusConflict, "NotYet")), "the broker refused: said the broker. (NotYet)",
 		},

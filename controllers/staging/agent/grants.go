@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -110,7 +111,7 @@ func (g *grants) credentials(ctx context.Context) (objectstore.Credentials, erro
 	}, nil
 }
 
-// ask asks once. The caller has the turn.
+// ask asks once. The caller has the turn. All grants of a step have the same key.
 func (g *grants) ask(ctx context.Context) error {
 	start := g.Clock.Now()
 	grant, err := g.Broker.Stage(ctx, g.step)
@@ -123,6 +124,10 @@ func (g *grants) ask(ctx context.Context) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.held.generation > 0 && !bytes.Equal(grant.Store.EncryptionKey, g.held.grant.Store.EncryptionKey) {
+		return fail(staging.ExitDenied, nil, "The operator gave another key than before for the same dataset, and "+
+			"data under two keys could never be read whole. Tell your administrator, and use another dataset.")
+	}
 	g.held = lease{
 		grant:      grant,
 		generation: g.held.generation + 1,

@@ -126,5 +126,5 @@ func final(err error) bool {
 	var failure *Failure
 	return errors.As(err, &failure) || errors.Is(err, errDiffers) ||
 		errors.Is(err, objectstore.ErrNotFound) || errors.Is(err, objectstore.ErrDenied) ||
-		errors.Is(err, objectstore.ErrPrecondition)
+		errors.Is(err, objectstore.ErrPrecondition) || errors.Is(err, objectstore.ErrKey)
 }

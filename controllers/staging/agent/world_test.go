@@ -222,7 +222,8 @@ type scriptedBroker struct {
 	digest   string
 	granted  int
 	asked    int
-	refuse   func(ask int) error // nil: grant
+	refuse   func(ask int) error  // nil: grant
+	keys     func(ask int) []byte // nil: none
 	trainer  func(ask int) (staging.TrainerStatus, error)
 	awaiting int
 }
@@ -242,6 +243,9 @@ func (b *scriptedBroker) Stage(_ context.Context, step staging.Step) (staging.St
 		Bucket: bucket, Prefix: prefix, AccessKeyID: fmt.Sprintf("key-%d", b.granted),
 		IssuedAt: issued, ExpiresAt: issued.Add(life),
 	}}
+	if b.keys != nil {
+		grant.Store.EncryptionKey = b.keys(b.asked)
+	}
 	if step == staging.StepStageIn {
 		grant.ManifestDigest = b.digest
 	}

@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime/debug"
+	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/controllers/staging"
@@ -65,10 +66,25 @@ func (s *Server) safely(slots chan struct{}, do work, r *http.Request) (value an
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			value, err = nil, fmt.Errorf("panic while answering: %v\n%s", p, debug.Stack())
+			value, err = nil, fmt.Errorf("panic while answering: %v\n%s", p, stack())
 		}
 	}()
 	return do(r.Context(), r)
+}
+
+// stack says where the caller was called from. debug.Stack would do, but it also
+// prints arguments, and a key may be one.
+func stack() string {
+	callers := make([]uintptr, 64)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
+	var text strings.Builder
+	for {
+		frame, more := frames.Next()
+		fmt.Fprintf(&text, "%s\n\t%s:%d\n", frame.Function, frame.File, frame.Line)
+		if !more {
+			return text.String()
+		}
+	}
 }
 
 // bounded ends work after workTimeout.

@@ -27,6 +27,15 @@
 // would only throw away training that is done. What refuses stage-out is the end
 // or the deletion of its run.
 //
+// # Keys
+//
+// stage-in and uploaders of a dataset with a key of its own get that key with their
+// grant, read live after the look at the dataset. It is in memory only on both sides,
+// and no log, error or metric has it: grants and keys do not print, and a panic is
+// logged without arguments. A dataset whose key is gone is one that is being erased,
+// whatever else its object says. Whoever was given a key can remember it: the pods of
+// runs are gone before it is destroyed, but an uploader's own computer is not reached.
+//
 // # How long a grant outlives its reason
 //
 // STS credentials can not be taken back on every store. They live for

@@ -19,7 +19,9 @@ import (
 var errPlace = errors.New("recorded location is not the one derived from the UID")
 
 // recordedPlace derives the place of an object's data and checks it against the
-// one that its status records, so that neither alone is believed.
+// one that its status records, so that neither alone is believed. Which store it was
+// (status.location.store) is the erase's to check: credentials of another store open
+// nothing there.
 func recordedPlace(bucket string, object metav1.Object, recorded v1alpha1.ObjectLocation) (place, error) {
 	at, err := newPlace(bucket, object.GetNamespace(), string(object.GetUID()))
 	if err != nil {
@@ -31,11 +33,12 @@ func recordedPlace(bucket string, object metav1.Object, recorded v1alpha1.Object
 	return at, nil
 }
 
-// uploadGrant gets credentials that write a dataset's files until that time, cut to
-// a whole second. To the caller they end with their policy, so he renews them in time.
-func (s *Server) uploadGrant(ctx context.Context, at place, until time.Time) (staging.StoreGrant, error) {
+// uploadGrant gets credentials that write a dataset's files, under its key if it has
+// one, until that time, cut to a whole second. To the caller they end with their
+// policy, so he renews them in time.
+func (s *Server) uploadGrant(ctx context.Context, at place, key objectstore.Key, until time.Time) (staging.StoreGrant, error) {
 	until = until.UTC().Truncate(time.Second)
-	policy, err := uploadPolicy(at, until)
+	policy, err := uploadPolicy(at, until, !key.IsZero())
 	if err != nil {
 		return staging.StoreGrant{}, err
 	}
@@ -43,6 +46,7 @@ func (s *Server) uploadGrant(ctx context.Context, at place, until time.Time) (st
 	if err != nil {
 		return staging.StoreGrant{}, err
 	}
+	grant.EncryptionKey = key.Bytes()
 	if until.Before(grant.ExpiresAt) {
 		grant.ExpiresAt = until
 	}
@@ -61,15 +65,16 @@ func (s *Server) grant(ctx context.Context, at place, policy string, life time.D
 		expires = issued.Add(life)
 	}
 	return staging.StoreGrant{
-		Endpoint:        s.store.Endpoint,
-		CABundle:        s.store.CABundle,
-		Region:          s.store.Region,
-		Bucket:          at.bucket,
-		Prefix:          at.prefix,
-		AccessKeyID:     credentials.AccessKeyID,
-		SecretAccessKey: credentials.SecretAccessKey,
-		SessionToken:    credentials.SessionToken,
-		IssuedAt:        issued.UTC(),
-		ExpiresAt:       expires.UTC(),
+		Endpoint:          s.store.Endpoint,
+		CABundle:          s.store.CABundle,
+		Region:            s.store.Region,
+		Bucket:            at.bucket,
+		Prefix:            at.prefix,
+		AccessKeyID:       credentials.AccessKeyID,
+		SecretAccessKey:   credentials.SecretAccessKey,
+		SessionToken:      credentials.SessionToken,
+		IssuedAt:          issued.UTC(),
+		ExpiresAt:         expires.UTC(),
+		InsecurePlaintext: s.store.InsecurePlaintext,
 	}, nil
 }

@@ -17,8 +17,13 @@ import (
 )
 
 func storeGrant(w *world, bucket, uid string, life time.Duration) staging.StoreGrant {
+	var key []byte
+	if uid == datasetUID && ownKey(w.dataset) {
+		key = []byte(canary)
+	}
 	return staging.StoreGrant{
-		Endpoint: "https://minio:9000", CABundle: "store CA", Region: "lab",
+		EncryptionKey: key,
+		Endpoint:      "https://minio:9000", CABundle: "store CA", Region: "lab",
 		Bucket: bucket, Prefix: namespace + "/" + uid + "/",
 		AccessKeyID: "access", SecretAccessKey: "store-secret", SessionToken: "session",
 		IssuedAt: w.clock.Now(), ExpiresAt: w.clock.Now().Add(life),
@@ -87,6 +92,44 @@ func TestGrants(t *testing.T) {
 			change: (*world).person, ask: upload,
 			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, staging.UploadLife) },
 			policy: "upload-dataset", life: objectstore.MinSessionLife,
+		},
+		"an upload to a dataset under the bucket's own key comes without one": {
+			change: func(w *world) { w.person(); bucketOnly(w) }, ask: upload,
+			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, staging.UploadLife) },
+			policy: "upload-dataset-bucket", life: objectstore.MinSessionLife,
+		},
+		"so does stage-in of one": {
+			change: bucketOnly, ask: stage(staging.StepStageIn),
+			want: func(w *world) any {
+				return staging.StageGrant{Store: storeGrant(w, "datasets", datasetUID, time.Hour), ManifestDigest: "sha256:digits"}
+			},
+			policy: "read-dataset", life: time.Hour,
+		},
+		"a dataset that says nothing of its encryption has a key of its own": {
+			change: func(w *world) { w.dataset.Spec.Encryption = "" }, ask: stage(staging.StepStageIn),
+			want: func(w *world) any {
+				return staging.StageGrant{Store: storeGrant(w, "datasets", datasetUID, time.Hour), ManifestDigest: "sha256:digits"}
+			},
+			policy: "read-dataset", life: time.Hour,
+		},
+		"a place that names no store is one of before": {
+			change: func(w *world) { w.dataset.Status.Location.Store = "" }, ask: stage(staging.StepStageIn),
+			want: func(w *world) any {
+				return staging.StageGrant{Store: storeGrant(w, "datasets", datasetUID, time.Hour), ManifestDigest: "sha256:digits"}
+			},
+			policy: "read-dataset", life: time.Hour,
+		},
+		"a plain store is named where the operator was told to allow it": {
+			change: func(w *world) {
+				w.options = func(o *Options) { o.Store.Endpoint, o.Store.InsecurePlaintext = "http://minio:9000", true }
+			},
+			ask: stage(staging.StepStageOut),
+			want: func(w *world) any {
+				grant := storeGrant(w, "artifacts", runUID, time.Hour)
+				grant.Endpoint, grant.InsecurePlaintext = "http://minio:9000", true
+				return staging.StageGrant{Store: grant}
+			},
+			policy: "write-artifacts", life: time.Hour,
 		},
 		"a service account uploads with a token for the broker": {
 			change: func(w *world) {

@@ -75,6 +75,8 @@ type Store struct {
 	// CABundle holds the certificates that the store's is verified with, PEM;
 	// empty for the system's.
 	CABundle string
+	// InsecurePlaintext allows an Endpoint without TLS, here and to callers.
+	InsecurePlaintext bool
 	// Region of the store; may be empty.
 	Region string
 	// DatasetsBucket and ArtifactsBucket are the buckets' names.
@@ -97,6 +99,8 @@ type Options struct {
 	Access AccessReviewer
 	// STS gives credentials.
 	STS Assumer
+	// Keys gives datasets' own keys.
+	Keys Keys
 	// Store says what callers are told about the store.
 	Store Store
 	// CredentialLife of credentials for pods and for artifacts; at least
@@ -110,7 +114,7 @@ type Options struct {
 	Clock clock.WithTicker
 	// Random gives the request identifiers in logs; safe for concurrent use.
 	Random io.Reader
-	// Log gets failures behind the broker, never tokens or credentials.
+	// Log gets failures behind the broker, never tokens, credentials or keys.
 	Log logr.Logger
 	// Metrics gets the broker's metrics; nil for none.
 	Metrics prometheus.Registerer
@@ -130,8 +134,8 @@ func (o *Options) complete() error {
 	if o.Address == "" || o.Certificate == nil || o.Clock == nil || o.Random == nil {
 		return errors.New("address, certificate, clock and random are required")
 	}
-	if o.Pods == nil || o.Live == nil || o.Tokens == nil || o.Access == nil || o.STS == nil {
-		return errors.New("the readers, the reviewers and STS are required")
+	if o.Pods == nil || o.Live == nil || o.Tokens == nil || o.Access == nil || o.STS == nil || o.Keys == nil {
+		return errors.New("the readers, the reviewers, STS and the keys are required")
 	}
 	if o.CredentialLife < objectstore.MinSessionLife {
 		return fmt.Errorf("credential life %v is shorter than %v, the least that STS gives", o.CredentialLife, objectstore.MinSessionLife)
@@ -143,8 +147,12 @@ func (o *Options) complete() error {
 }
 
 func (s Store) check() error {
-	if u, err := url.Parse(s.Endpoint); err != nil || u.Host == "" {
+	u, err := url.Parse(s.Endpoint)
+	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return errors.New(`the store's endpoint is a URL like "https://minio.example:9000"`)
+	}
+	if u.Scheme == "http" && !s.InsecurePlaintext {
+		return errors.New("the store's endpoint is not https: data and credentials would cross the network in the clear")
 	}
 	for _, bucket := range []string{s.DatasetsBucket, s.ArtifactsBucket} {
 		if !bucketPattern.MatchString(bucket) {

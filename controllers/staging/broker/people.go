@@ -48,7 +48,11 @@ func (s *Server) upload(ctx context.Context, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.uploadGrant(ctx, at, until)
+	key, err := s.keyFor(ctx, &dataset)
+	if err != nil {
+		return nil, err
+	}
+	return s.uploadGrant(ctx, at, key, until)
 }
 
 // artifacts answers staging.PathArtifacts.

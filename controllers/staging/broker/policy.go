@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"time"
 
@@ -60,19 +61,37 @@ func writePolicy(p place) (string, error) {
 // the operator itself may keep beside them, by requests that begin before the whole
 // second of until. STS gives no life as short as uploads may have, so the policy
 // ends it.
-func uploadPolicy(p place, until time.Time) (string, error) {
-	return encodeStatement(policyStatement{
-		Effect: "Allow", Action: writeActions(),
-		Resource: resources(p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix)),
-		Condition: map[string]map[string]string{
-			"DateLessThan": {"aws:CurrentTime": until.UTC().Format(time.RFC3339)},
-		},
-	})
+//
+// For a dataset with a key of its own, what is written must be under a key (SSE-C): a
+// client that forgot the key would leave data that outlives it. Which key it is a
+// policy can not say; the operator reads the manifest under the dataset's own before
+// any run may use it.
+func uploadPolicy(p place, until time.Time, underKey bool) (string, error) {
+	where := resources(p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix))
+	inTime := map[string]map[string]string{
+		"DateLessThan": {"aws:CurrentTime": until.UTC().Format(time.RFC3339)},
+	}
+	if !underKey {
+		return encodeStatements(policyStatement{
+			Effect: "Allow", Action: writeActions(), Resource: where, Condition: inTime,
+		})
+	}
+	encrypted := maps.Clone(inTime)
+	encrypted["StringEquals"] = map[string]string{"s3:x-amz-server-side-encryption-customer-algorithm": "AES256"}
+	return encodeStatements(
+		policyStatement{Effect: "Allow", Action: []string{actionPut}, Resource: where, Condition: encrypted},
+		// Other requests about parts carry no key.
+		policyStatement{Effect: "Allow", Action: partActions(), Resource: where, Condition: inTime},
+	)
 }
 
-func writeActions() []string {
-	return []string{"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+const actionPut = "s3:PutObject"
+
+func partActions() []string {
+	return []string{"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 }
+
+func writeActions() []string { return append([]string{actionPut}, partActions()...) }
 
 type policyDocument struct {
 	Version   string
@@ -87,7 +106,7 @@ type policyStatement struct {
 }
 
 func encodePolicy(actions []string, p place, keys ...string) (string, error) {
-	return encodeStatement(policyStatement{Effect: "Allow", Action: actions, Resource: resources(p, keys...)})
+	return encodeStatements(policyStatement{Effect: "Allow", Action: actions, Resource: resources(p, keys...)})
 }
 
 func resources(p place, keys ...string) []string {
@@ -98,8 +117,8 @@ func resources(p place, keys ...string) []string {
 	return all
 }
 
-func encodeStatement(statement policyStatement) (string, error) {
-	data, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: []policyStatement{statement}})
+func encodeStatements(statements ...policyStatement) (string, error) {
+	data, err := json.Marshal(policyDocument{Version: "2012-10-17", Statement: statements})
 	if err != nil {
 		return "", fmt.Errorf("encode session policy: %w", err)
 	}

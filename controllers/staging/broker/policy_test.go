@@ -89,15 +89,19 @@ func reaches(t *testing.T, policy, bucket, key string) bool {
 	if err := json.Unmarshal([]byte(policy), &document); err != nil {
 		t.Fatalf("policy is not JSON: %v", err)
 	}
-	for _, resource := range document.Statement[0].Resource {
-		if matches(resource, "arn:aws:s3:::"+bucket+"/"+key) {
-			return true
+	for _, statement := range document.Statement {
+		for _, resource := range statement.Resource {
+			if matches(resource, "arn:aws:s3:::"+bucket+"/"+key) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-func uploadUntil(at place) (string, error) { return uploadPolicy(at, today()) }
+func uploadUntil(at place) (string, error) { return uploadPolicy(at, today(), false) }
+
+func uploadUnderKey(at place) (string, error) { return uploadPolicy(at, today(), true) }
 
 func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+datasetUID+"/data/x")
@@ -122,6 +126,7 @@ func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 			want  bool
 		}{
 			"read": {readPolicy, own}, "write": {writePolicy, own}, "upload": {uploadUntil, files},
+			"upload under a key": {uploadUnderKey, files},
 		} {
 			policy, err := tc.build(at)
 			if err != nil {
@@ -143,7 +148,7 @@ func TestTheLongestPolicyFits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if policy, err := uploadUntil(at); err != nil || len(policy) > maxPolicy {
+	if policy, err := uploadUnderKey(at); err != nil || len(policy) > maxPolicy {
 		t.Errorf("policy of %d bytes: %v", len(policy), err)
 	}
 	if _, err := encodePolicy(writeActions(), at, strings.Repeat("k", maxPolicy)); err == nil {

@@ -43,6 +43,7 @@ type Server struct {
 	reviewer TokenReviewer
 	access   AccessReviewer
 	sts      Assumer
+	keys     Keys
 	store    Store
 	life     time.Duration
 	clock    clock.WithTicker
@@ -74,7 +75,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		address: o.Address, pods: o.Pods, live: o.Live, reviewer: o.Tokens, access: o.Access,
-		sts: o.STS, store: o.Store, life: o.CredentialLife, clock: o.Clock, random: o.Random, log: o.Log,
+		sts: o.STS, keys: o.Keys, store: o.Store, life: o.CredentialLife, clock: o.Clock, random: o.Random, log: o.Log,
 		tls: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: o.Certificate,

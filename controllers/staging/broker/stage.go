@@ -68,10 +68,15 @@ func (s *Server) stageIn(ctx context.Context, run *v1alpha1.TrainingRun) (any, e
 	if err != nil {
 		return nil, err
 	}
+	key, err := s.keyFor(ctx, &dataset)
+	if err != nil {
+		return nil, err
+	}
 	grant, err := s.grant(ctx, at, policy, s.life)
 	if err != nil {
 		return nil, err
 	}
+	grant.EncryptionKey = key.Bytes()
 	return staging.StageGrant{Store: grant, ManifestDigest: run.Status.Dataset.ManifestDigest}, nil
 }
 

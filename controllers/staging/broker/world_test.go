@@ -165,7 +165,11 @@ type world struct {
 	tokens   *fakeTokens
 	access   *fakeAccess
 	sts      *fakeSTS
-	clock    *clocktesting.FakeClock
+	// secret holds the dataset's key, the canary.
+	secret *corev1.Secret
+	// keys are asked in place of the cluster's; nil for those.
+	keys  Keys
+	clock *clocktesting.FakeClock
 	// failCache is what the cache fails with.
 	failCache error
 	failRead  func(key client.ObjectKey, object client.Object) error
@@ -220,9 +224,12 @@ func newWorld() *world {
 		dataset: &v1alpha1.DatasetRetention{
 			ObjectMeta: owned("digits", datasetUID, "", "", "", ""),
 			Spec:       v1alpha1.DatasetRetentionSpec{Sealed: true},
-			Status: v1alpha1.DatasetRetentionStatus{Location: &v1alpha1.ObjectLocation{
-				Bucket: "datasets", Prefix: namespace + "/" + datasetUID + "/",
-			}},
+			Status: v1alpha1.DatasetRetentionStatus{
+				Location: &v1alpha1.ObjectLocation{
+					Bucket: "datasets", Prefix: namespace + "/" + datasetUID + "/", Store: "11112222333344445555666677778888",
+				},
+				KeyID: canaryKey().ID(),
+			},
 		},
 		tokens: &fakeTokens{known: map[string]knownToken{
 			podToken:   {audiences: []string{staging.Audience}, user: podUser()},
@@ -234,8 +241,9 @@ func newWorld() *world {
 			"ada get trainingruns.lethe.dev/artifacts " + namespace + "/run-a",
 			"ada get trainingruns.lethe.dev/artifacts " + namespace + "/nothing",
 		}},
-		clock: clocktesting.NewFakeClock(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)),
-		token: podToken,
+		secret: keySecret([]byte(canary)),
+		clock:  clocktesting.NewFakeClock(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)),
+		token:  podToken,
 	}
 	w.sts = &fakeSTS{now: w.clock.Now}
 	return w
@@ -255,7 +263,7 @@ func deleted(object client.Object) {
 }
 
 func (w *world) objects() []client.Object {
-	all := []client.Object{w.pod, w.job, w.run, w.dataset}
+	all := []client.Object{w.pod, w.job, w.run, w.dataset, w.secret}
 	return slices.DeleteFunc(all, func(o client.Object) bool { return slices.Contains(w.absent, o) })
 }
 
@@ -313,13 +321,16 @@ func (w *world) baseOptions(t *testing.T) Options {
 			}
 			return c.Get(ctx, key, object, o...)
 		}}).Build()
+	if w.keys == nil {
+		w.keys = ringOf(t, w.kube)
+	}
 	ca, err := EnsureCA(t.Context(), fake.NewClientBuilder().WithScheme(testScheme(t)).Build(), "lethe-system", w.clock.Now(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Options{
 		Address: "127.0.0.1:0", Certificate: NewCertificates(ca, []string{"127.0.0.1"}, w.clock, rand.Reader).Get,
-		Pods: podCache{w.kube, w}, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts,
+		Pods: podCache{w.kube, w}, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts, Keys: w.keys,
 		Store: Store{
 			Endpoint: "https://minio:9000", CABundle: "store CA", Region: "lab",
 			DatasetsBucket: "datasets", ArtifactsBucket: "artifacts",

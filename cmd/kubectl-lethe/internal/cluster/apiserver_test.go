@@ -75,15 +75,32 @@ func TestOnAnAPIServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ds, err := OpenDataset(t.Context(), c, key, Retention{AfterTraining: &hour})
+	ds, err := OpenDataset(t.Context(), c, key, Settings{AfterTraining: &hour})
 	must(err)
 	if ds.Spec.Sealed || ds.Spec.Retention.AfterTraining.Duration != hour || ds.Spec.Retention.MaxAge.Duration != 30*day {
 		t.Errorf("new dataset: got %+v, want 1h and the default of 720h, not sealed", ds.Spec)
 	}
-	again, err := OpenDataset(t.Context(), c, key, Retention{MaxAge: &day})
+	again, err := OpenDataset(t.Context(), c, key, Settings{MaxAge: &day})
 	must(err)
 	if again.UID != ds.UID || again.Spec.Retention.AfterTraining.Duration != hour || again.Spec.Retention.MaxAge.Duration != day {
 		t.Errorf("second upload: got %+v, want 1h kept and 24h changed", again.Spec)
+	}
+
+	if ds.Spec.Encryption != v1alpha1.EncryptionPerDatasetKey {
+		t.Errorf("new dataset: encryption %q, want the default", ds.Spec.Encryption)
+	}
+	if _, err := OpenDataset(t.Context(), c, key, Settings{Encryption: v1alpha1.EncryptionBucket}); !errors.Is(err, ErrEncryption) {
+		t.Errorf("another encryption: got %v, want ErrEncryption", err)
+	}
+	for range 2 { // Without asking for it, the second time keeps what the first has chosen.
+		inBucket := client.ObjectKey{Namespace: key.Namespace, Name: "in-bucket"}
+		chosen, err := OpenDataset(t.Context(), c, inBucket, Settings{Encryption: v1alpha1.EncryptionBucket})
+		must(err)
+		kept, err := OpenDataset(t.Context(), c, inBucket, Settings{MaxAge: &day})
+		must(err)
+		if chosen.Spec.Encryption != v1alpha1.EncryptionBucket || kept.Spec.Encryption != v1alpha1.EncryptionBucket {
+			t.Errorf("encryption %q and then %q, want Bucket", chosen.Spec.Encryption, kept.Spec.Encryption)
+		}
 	}
 
 	go place(t, c)
@@ -96,7 +113,7 @@ func TestOnAnAPIServer(t *testing.T) {
 	}
 	must(Seal(t.Context(), c, key, ds.UID))
 	must(Seal(t.Context(), c, key, ds.UID))
-	if _, err := OpenDataset(t.Context(), c, key, Retention{}); !errors.Is(err, ErrSealed) {
+	if _, err := OpenDataset(t.Context(), c, key, Settings{}); !errors.Is(err, ErrSealed) {
 		t.Errorf("upload to a sealed dataset: got %v, want ErrSealed", err)
 	}
 	_, err = GetRun(t.Context(), c, key)
@@ -115,9 +132,9 @@ func TestOnAnAPIServer(t *testing.T) {
 	byHand := &v1alpha1.DatasetRetention{ObjectMeta: metav1.ObjectMeta{Namespace: other.Namespace, Name: other.Name}}
 	byHand.Spec.Retention.AfterTraining = &metav1.Duration{Duration: 90 * time.Minute}
 	must(c.Create(t.Context(), byHand))
-	_, err = OpenDataset(t.Context(), c, other, Retention{})
+	_, err = OpenDataset(t.Context(), c, other, Settings{})
 	must(err)
-	_, err = OpenDataset(t.Context(), c, other, Retention{AfterTraining: &hour})
+	_, err = OpenDataset(t.Context(), c, other, Settings{AfterTraining: &hour})
 	if err == nil || !strings.Contains(err.Error(), "managed by somebody else") {
 		t.Errorf("change of another's time: got %v, want a refusal", err)
 	}

@@ -51,14 +51,14 @@ func TestOpenDataset(t *testing.T) {
 	}
 	tests := map[string]struct {
 		objects  []client.Object
-		before   *Retention
-		want     Retention
+		before   *Settings
+		want     Settings
 		result   v1alpha1.RetentionPolicy
 		wantErr  error
 		conflict bool
 	}{
 		"creates a dataset with the times that were asked for": {
-			want: Retention{AfterTraining: &hour},
+			want: Settings{AfterTraining: &hour},
 			result: v1alpha1.RetentionPolicy{
 				AfterTraining: &metav1.Duration{Duration: time.Hour},
 			},
@@ -71,12 +71,12 @@ func TestOpenDataset(t *testing.T) {
 		},
 		"refuses to change a time that somebody else manages": {
 			objects:  []client.Object{dataset(retention(hour, twoDays))},
-			want:     Retention{MaxAge: &day},
+			want:     Settings{MaxAge: &day},
 			conflict: true,
 		},
 		"changes only the time that was asked for": {
-			before: &Retention{AfterTraining: &hour, MaxAge: &twoDays},
-			want:   Retention{MaxAge: &day},
+			before: &Settings{AfterTraining: &hour, MaxAge: &twoDays},
+			want:   Settings{MaxAge: &day},
 			result: v1alpha1.RetentionPolicy{
 				AfterTraining: &metav1.Duration{Duration: time.Hour}, MaxAge: &metav1.Duration{Duration: day},
 			},
@@ -128,6 +128,28 @@ func TestOpenDataset(t *testing.T) {
 	}
 }
 
+func TestPlacedWaitsForTheKeyToo(t *testing.T) {
+	t.Parallel()
+	at := &v1alpha1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid-1/"}
+	for name, tc := range map[string]struct {
+		ds   v1alpha1.DatasetRetention
+		want bool
+	}{
+		"nothing yet": {},
+		"a place":     {ds: v1alpha1.DatasetRetention{Status: v1alpha1.DatasetRetentionStatus{Location: at}}},
+		"a key":       {ds: v1alpha1.DatasetRetention{Status: v1alpha1.DatasetRetentionStatus{KeyID: "k"}}},
+		"both":        {ds: v1alpha1.DatasetRetention{Status: v1alpha1.DatasetRetentionStatus{Location: at, KeyID: "k"}}, want: true},
+		"a place under the bucket's key": {ds: v1alpha1.DatasetRetention{
+			Spec:   v1alpha1.DatasetRetentionSpec{Encryption: v1alpha1.EncryptionBucket},
+			Status: v1alpha1.DatasetRetentionStatus{Location: at},
+		}, want: true},
+	} {
+		if got := Placed(&tc.ds); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
 func TestRetentionIsWrittenAsTheAPIAcceptsIt(t *testing.T) {
 	t.Parallel()
 	tests := map[time.Duration]string{
@@ -145,7 +167,7 @@ func TestRetentionRepeatsWhatIsWrittenDown(t *testing.T) {
 	t.Parallel()
 	day := 24 * time.Hour
 	want := map[string]any{"afterTraining": "24h0m0s", "maxAge": "720h"}
-	got := retentionFields(map[string]string{"afterTraining": "24h0m0s", "maxAge": "720h"}, Retention{AfterTraining: &day})
+	got := retentionFields(map[string]string{"afterTraining": "24h0m0s", "maxAge": "720h"}, Settings{AfterTraining: &day})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

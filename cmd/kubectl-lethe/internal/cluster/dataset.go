@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,23 +24,28 @@ var ErrSealed = errors.New("is sealed and takes no more files; upload under anot
 // ErrErasing says that the dataset is being erased.
 var ErrErasing = errors.New("is being erased; wait until it is gone, or upload under another name")
 
-// Retention is what the person asks for; nil keeps what the dataset has, and for
-// a new dataset the cluster's default.
-type Retention struct {
+// ErrEncryption says that the dataset is encrypted in another way than asked for.
+var ErrEncryption = errors.New("which is chosen once; leave out --encryption, or upload under another name")
+
+// Settings are what the person asks for; nil or empty keeps what the dataset has, and
+// for a new dataset the cluster's default.
+type Settings struct {
 	AfterTraining *time.Duration
 	MaxAge        *time.Duration
+	Encryption    v1alpha1.Encryption
 }
 
 // OpenDataset creates the dataset, or takes it as it is when it exists and is
-// still open. Asking for the same again changes nothing. Errors wrap ErrSealed
-// and ErrErasing.
-func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, want Retention) (*v1alpha1.DatasetRetention, error) {
+// still open. Asking for the same again changes nothing. Errors wrap ErrSealed,
+// ErrErasing and ErrEncryption.
+func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, want Settings) (*v1alpha1.DatasetRetention, error) {
 	current := &unstructured.Unstructured{}
 	current.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("DatasetRetention"))
 	err := describe("dataset", key, c.Get(ctx, key, current))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, err
 	}
+	exists := err == nil
 	var ds v1alpha1.DatasetRetention
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(current.Object, &ds); err != nil {
 		return nil, fmt.Errorf("decode dataset %s: %w", key.Name, err)
@@ -52,7 +58,25 @@ func OpenDataset(ctx context.Context, c client.Client, key client.ObjectKey, wan
 	if err != nil {
 		return nil, fmt.Errorf("decode dataset %s: %w", key.Name, err)
 	}
-	return apply(ctx, c, key, retentionFields(have, want))
+	if has := Encryption(&ds); exists && want.Encryption != "" && has != want.Encryption {
+		return nil, fmt.Errorf("dataset %s has encryption %s, %w", key.Name, has, ErrEncryption)
+	}
+	spec := map[string]any{"retention": retentionFields(have, want)}
+	if encryption := cmp.Or(ds.Spec.Encryption, want.Encryption); encryption != "" {
+		spec["encryption"] = string(encryption)
+	}
+	return apply(ctx, c, key, spec)
+}
+
+// Encryption is what the dataset has; nothing stands for the default.
+func Encryption(ds *v1alpha1.DatasetRetention) v1alpha1.Encryption {
+	return cmp.Or(ds.Spec.Encryption, v1alpha1.EncryptionPerDatasetKey)
+}
+
+// Placed says whether the operator has given the dataset its place in the store, and
+// its key if it has one of its own.
+func Placed(ds *v1alpha1.DatasetRetention) bool {
+	return ds.Status.Location != nil && (ds.Status.KeyID != "" || Encryption(ds) == v1alpha1.EncryptionBucket)
 }
 
 // Uploadable says why a dataset can not be uploaded to.
@@ -68,7 +92,7 @@ func Uploadable(ds *v1alpha1.DatasetRetention) error {
 
 // retentionFields are the fields to apply. What exists is repeated: an apply
 // that leaves out a field which it owned before would take the field away.
-func retentionFields(have map[string]string, want Retention) map[string]any {
+func retentionFields(have map[string]string, want Settings) map[string]any {
 	fields := map[string]any{}
 	for name, wanted := range map[string]*time.Duration{"afterTraining": want.AfterTraining, "maxAge": want.MaxAge} {
 		current, exists := have[name]
@@ -100,12 +124,12 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-func apply(ctx context.Context, c client.Client, key client.ObjectKey, retention map[string]any) (*v1alpha1.DatasetRetention, error) {
+func apply(ctx context.Context, c client.Client, key client.ObjectKey, spec map[string]any) (*v1alpha1.DatasetRetention, error) {
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "DatasetRetention",
 		"metadata":   map[string]any{"namespace": key.Namespace, "name": key.Name},
-		"spec":       map[string]any{"retention": retention},
+		"spec":       spec,
 	}}
 	err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), client.FieldOwner(FieldOwner))
 	if apierrors.IsConflict(err) {

@@ -22,6 +22,9 @@ func Run(out io.Writer, run *v1alpha1.TrainingRun, now time.Time) error {
 	d.line("State", state(string(status.State), status.Reason))
 	d.line("Message", status.Message)
 	d.line("Dataset", run.Spec.DatasetRef.Name)
+	if bound := status.Dataset; bound != nil && bound.ReceiptDigest != "" {
+		d.line("Erased", "the dataset is; its receipt is "+bound.ReceiptDigest)
+	}
 	d.line("Image", run.Spec.Trainer.Image)
 	d.line("GPUs", gpus(run))
 	d.line("Created", moment(&run.CreationTimestamp, now))
@@ -51,7 +54,7 @@ func Dataset(out io.Writer, ds *v1alpha1.DatasetRetention, now time.Time) error 
 	d.line("Namespace", ds.Namespace)
 	d.line("State", state(string(status.State), status.Reason))
 	d.line("Message", status.Message)
-	d.line("Goes", Goes(ds, now))
+	d.line("Goes", goesAndWhy(ds, now))
 	d.line("Expires", moment(status.ExpiresAt, now))
 	d.line("Keeps", fmt.Sprintf("%s after training, %s in all", words.Duration(ds.Spec.Retention.Window()),
 		words.Duration(ds.Spec.Retention.Limit())))
@@ -59,21 +62,57 @@ func Dataset(out io.Writer, ds *v1alpha1.DatasetRetention, now time.Time) error 
 	d.line("Last used", moment(status.LastUsedTime, now))
 	d.line("Used by", strings.Join(status.ActiveRuns, ", "))
 	if status.Objects != nil && status.Bytes != nil {
-		d.line("Holds", words.Count(*status.Objects, "file")+", "+words.Bytes(*status.Bytes))
+		d.line("Contains", words.Count(*status.Objects, "file")+", "+words.Bytes(*status.Bytes))
 	}
 	d.line("Manifest", status.ManifestDigest)
 	if l := status.Location; l != nil {
 		d.line("Lies at", l.Bucket+"/"+l.Prefix)
 	}
-	if e := status.Erasure; e != nil {
-		d.line("Erasing", fmt.Sprintf("since %s: found %s, %s, %s", words.Duration(now.Sub(e.StartTime.Time)),
-			words.Count(e.Versions, "version"), words.Bytes(e.Bytes), words.Count(e.Uploads, "unfinished upload")))
+	d.line("Key", key(ds))
+	if status.Erasure != nil {
+		d.line("Erasing", progress(status.Erasure, now))
 	}
 	if status.State == v1alpha1.DatasetOpen && ds.DeletionTimestamp == nil {
 		d.line("Upload", fmt.Sprintf("kubectl lethe upload DIR %s -n %s", ds.Name, ds.Namespace))
 	}
 	d.conditions(status.Conditions, status.Message, now)
 	return d.write(out)
+}
+
+// goesAndWhy adds a hold's reason, which may be too long for a table.
+func goesAndWhy(ds *v1alpha1.DatasetRetention, now time.Time) string {
+	if hold, ok := heldNow(ds, now); ok {
+		return Goes(ds, now) + ": " + hold.Reason
+	}
+	return Goes(ds, now)
+}
+
+// key says under which key the data lies.
+func key(ds *v1alpha1.DatasetRetention) string {
+	e := ds.Status.Erasure
+	switch {
+	case ds.Spec.Encryption == v1alpha1.EncryptionBucket:
+		return "the bucket's"
+	case ds.Status.KeyID == "":
+		return ""
+	case e != nil && e.KeyDestroyedTime != nil:
+		return ds.Status.KeyID + ", destroyed at " + e.KeyDestroyedTime.UTC().Format(time.RFC3339)
+	}
+	return ds.Status.KeyID + ", its own"
+}
+
+// progress says how far an erase is. The first ones had no time of their inventory.
+func progress(e *v1alpha1.ErasureStatus, now time.Time) string {
+	text := "since " + words.Duration(now.Sub(e.StartTime.Time))
+	if e.InventoryTime == nil && e.Versions+e.Bytes+e.Uploads == 0 {
+		return text + ", nothing is counted yet"
+	}
+	text += fmt.Sprintf(": found %s, %s, %s", words.Count(e.Versions, "version"), words.Bytes(e.Bytes),
+		words.Count(e.Uploads, "unfinished upload"))
+	if e.RemovedVersions > 0 {
+		text += fmt.Sprintf("; %d versions removed", e.RemovedVersions)
+	}
+	return text
 }
 
 // detail collects lines of a name and a value each.

@@ -12,6 +12,9 @@ import (
 func Goes(ds *v1alpha1.DatasetRetention, now time.Time) string {
 	status := ds.Status
 	erasing := ds.DeletionTimestamp != nil || status.State == v1alpha1.DatasetErasing
+	if hold, ok := heldNow(ds, now); ok {
+		return "held until " + hold.Until.UTC().Format(time.RFC3339)
+	}
 	switch {
 	case erasing && len(status.ActiveRuns) > 0:
 		return "erased when its runs have ended"
@@ -35,4 +38,31 @@ func afterRuns(ds *v1alpha1.DatasetRetention) string {
 		return "erased when training ends"
 	}
 	return fmt.Sprintf("erased %s after training", words.Duration(after))
+}
+
+// heldNow gives the hold that keeps the data: the one that is asked for, or else the
+// one that the operator still has on record. An erase that has begun is not held up.
+func heldNow(ds *v1alpha1.DatasetRetention, now time.Time) (v1alpha1.Hold, bool) {
+	var hold v1alpha1.Hold
+	switch {
+	case ds.Status.Erasure != nil:
+		return v1alpha1.Hold{}, false
+	case ds.Spec.Hold != nil:
+		hold = *ds.Spec.Hold
+	case ds.Status.Hold != nil:
+		hold = v1alpha1.Hold{Reason: ds.Status.Hold.Reason, Until: ds.Status.Hold.Until}
+	}
+	return hold, hold.Until.After(now)
+}
+
+// due is when a dataset goes at the earliest; nil when that is not known.
+func due(ds *v1alpha1.DatasetRetention, now time.Time) *time.Time {
+	at := ds.Status.ExpiresAt
+	if at == nil {
+		return nil
+	}
+	if hold, ok := heldNow(ds, now); ok && hold.Until.After(at.Time) {
+		at = &hold.Until
+	}
+	return &at.Time
 }

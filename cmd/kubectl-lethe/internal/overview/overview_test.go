@@ -50,6 +50,7 @@ func succeeded() v1alpha1.TrainingRun {
 		},
 		Status: v1alpha1.TrainingRunStatus{
 			State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished, Message: "The artifacts are in the store.",
+			Dataset:   &v1alpha1.BoundDataset{UID: "uid", ManifestDigest: "sha256:cd", ReceiptDigest: "sha256:ef"},
 			StartTime: at(-time.Hour), CompletionTime: at(-30 * time.Minute), Usage: &v1alpha1.Usage{GPUSeconds: 3600},
 			Artifacts: &v1alpha1.ArtifactsStatus{ManifestDigest: "sha256:ab", Objects: 3, Bytes: 4 << 20},
 			Conditions: []metav1.Condition{
@@ -97,6 +98,7 @@ func ready() v1alpha1.DatasetRetention {
 		Status: v1alpha1.DatasetRetentionStatus{
 			State: v1alpha1.DatasetReady, Reason: v1alpha1.ReasonVerified, Message: "Runs may start on it.",
 			Location: &v1alpha1.ObjectLocation{Bucket: "datasets", Prefix: "team/uid/"},
+			KeyID:    "0123456789abcdef0123456789abcdef",
 			Objects:  new(int64(24)), Bytes: new(int64(11 << 20)), ManifestDigest: "sha256:cd",
 			LastUsedTime: at(-30 * time.Minute), ExpiresAt: at(24*time.Hour - time.Second),
 		},
@@ -115,7 +117,28 @@ func erasing() v1alpha1.DatasetRetention {
 	ds.Name, ds.DeletionTimestamp = "voices", at(-time.Minute)
 	ds.Status.State, ds.Status.Reason, ds.Status.Message = v1alpha1.DatasetErasing, v1alpha1.ReasonErased, ""
 	ds.Status.ExpiresAt = at(-time.Minute)
-	ds.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(-5 * time.Second), Versions: 25, Bytes: 11 << 20, Uploads: 1}
+	ds.Status.Erasure = &v1alpha1.ErasureStatus{
+		StartTime: *at(-5 * time.Second), KeyDestroyedTime: at(-4 * time.Second), InventoryTime: at(-3 * time.Second),
+		Versions: 25, Bytes: 11 << 20, Uploads: 1, RemovedVersions: 12,
+	}
+	return ds
+}
+
+func expiring() v1alpha1.DatasetRetention {
+	ds := ready()
+	ds.Name, ds.Status.State, ds.Status.Reason = "maps", v1alpha1.DatasetExpiring, v1alpha1.ReasonWindowRunning
+	ds.Spec.Encryption, ds.Status.KeyID = v1alpha1.EncryptionBucket, ""
+	ds.Status.Message, ds.Status.ExpiresAt = "Goes when the time after training is over.", at(90*time.Minute)
+	return ds
+}
+
+// held was due half an hour ago.
+func held() v1alpha1.DatasetRetention {
+	ds := ready()
+	ds.Name, ds.Status.State, ds.Status.Reason = "trades", v1alpha1.DatasetExpiring, v1alpha1.ReasonOnHold
+	ds.Spec.Hold = &v1alpha1.Hold{Reason: "case 4711 of the court in Hades", Until: *at(48 * time.Hour)}
+	ds.Status.Hold = &v1alpha1.HoldStatus{Reason: ds.Spec.Hold.Reason, Until: ds.Spec.Hold.Until, Since: *at(-time.Hour)}
+	ds.Status.Message, ds.Status.ExpiresAt = "", at(-30*time.Minute)
 	return ds
 }
 
@@ -123,7 +146,7 @@ func TestTables(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	runs := []v1alpha1.TrainingRun{succeeded(), fresh(), failed()}
-	datasets := []v1alpha1.DatasetRetention{open(), ready(), erasing()}
+	datasets := []v1alpha1.DatasetRetention{open(), held(), ready(), erasing(), expiring()}
 	for _, write := range []func() error{
 		func() error { return Tables(&b, runs, datasets, now) },
 		func() error { return Tables(&b, nil, nil, now) },
@@ -147,7 +170,10 @@ func TestDetails(t *testing.T) {
 		}
 		golden(t, name+".txt", b.String())
 	}
-	for name, ds := range map[string]v1alpha1.DatasetRetention{"dataset-ready": ready(), "dataset-open": open(), "dataset-erasing": erasing()} {
+	for name, ds := range map[string]v1alpha1.DatasetRetention{
+		"dataset-ready": ready(), "dataset-open": open(), "dataset-erasing": erasing(),
+		"dataset-expiring": expiring(), "dataset-held": held(),
+	} {
 		var b strings.Builder
 		if err := Dataset(&b, &ds, now); err != nil {
 			t.Fatal(err)
@@ -186,6 +212,22 @@ func TestGoes(t *testing.T) {
 			ds.Status.State = v1alpha1.DatasetInUse
 			ds.Spec.Retention.AfterTraining.Duration = 0
 		}, "erased when training ends"},
+		"counts down after training": {func(ds *v1alpha1.DatasetRetention) { ds.Status.State = v1alpha1.DatasetExpiring }, "erased in 23h 59m"},
+		"is held": {func(ds *v1alpha1.DatasetRetention) {
+			ds.Spec.Hold = &v1alpha1.Hold{Reason: "case 4711", Until: *at(time.Hour)}
+		}, "held until 2026-09-01T13:00:00Z"},
+		"is held though deleted, and for as long as the operator says": {func(ds *v1alpha1.DatasetRetention) {
+			ds.DeletionTimestamp = at(0)
+			ds.Status.Hold = &v1alpha1.HoldStatus{Reason: "case 4711", Until: *at(time.Hour)}
+		}, "held until 2026-09-01T13:00:00Z"},
+		"is not held by a hold that is over": {func(ds *v1alpha1.DatasetRetention) {
+			ds.Spec.Hold = &v1alpha1.Hold{Reason: "case 4711", Until: *at(0)}
+		}, "erased in 23h 59m"},
+		"is not held any more once the erase has begun": {func(ds *v1alpha1.DatasetRetention) {
+			ds.DeletionTimestamp = at(0)
+			ds.Spec.Hold = &v1alpha1.Hold{Reason: "case 4711", Until: *at(time.Hour)}
+			ds.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(0)}
+		}, "being erased now"},
 		"is going": {func(ds *v1alpha1.DatasetRetention) { ds.DeletionTimestamp = at(0) }, "being erased now"},
 		"waits for its last user": {func(ds *v1alpha1.DatasetRetention) {
 			ds.DeletionTimestamp = at(0)
@@ -201,5 +243,25 @@ func TestGoes(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestAnEraseSaysHowFarItIs(t *testing.T) {
+	t.Parallel()
+	begun := v1alpha1.ErasureStatus{StartTime: *at(-time.Minute)}
+	counted := begun
+	counted.InventoryTime = at(0)
+	tests := map[string]struct {
+		erasure v1alpha1.ErasureStatus
+		want    string
+	}{
+		"before it has counted":    {begun, "since 1m, nothing is counted yet"},
+		"when there is nothing":    {counted, "since 1m: found 0 versions, 0 B, 0 unfinished uploads"},
+		"by an operator of before": {v1alpha1.ErasureStatus{StartTime: *at(-time.Minute), Versions: 1}, "since 1m: found 1 version, 0 B, 0 unfinished uploads"},
+	}
+	for name, tc := range tests {
+		if got := progress(&tc.erasure, now); got != tc.want {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
 	}
 }

@@ -35,7 +35,7 @@ func Tables(out io.Writer, runs []v1alpha1.TrainingRun, datasets []v1alpha1.Data
 		}
 	}
 	rows = [][]string{{"DATASET", "STATE", "REASON", "FILES", "SIZE", "GOES", "AGE"}}
-	for _, ds := range soonestFirst(datasets) {
+	for _, ds := range soonestFirst(datasets, now) {
 		rows = append(rows, datasetRow(&ds, now))
 	}
 	return table(out, rows)
@@ -86,16 +86,16 @@ func newestFirst(runs []v1alpha1.TrainingRun) []v1alpha1.TrainingRun {
 }
 
 // soonestFirst puts what has no end yet last.
-func soonestFirst(datasets []v1alpha1.DatasetRetention) []v1alpha1.DatasetRetention {
+func soonestFirst(datasets []v1alpha1.DatasetRetention, now time.Time) []v1alpha1.DatasetRetention {
 	return slices.SortedFunc(slices.Values(datasets), func(a, b v1alpha1.DatasetRetention) int {
-		x, y := a.Status.ExpiresAt, b.Status.ExpiresAt
+		x, y := due(&a, now), due(&b, now)
 		switch {
 		case x == nil && y != nil:
 			return 1
 		case x != nil && y == nil:
 			return -1
-		case x != nil && !x.Equal(y):
-			return x.Compare(y.Time)
+		case x != nil && !x.Equal(*y):
+			return x.Compare(*y)
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})

@@ -15,6 +15,10 @@
 // they are, and whether the store holds them is checked by the operator when the
 // dataset is sealed.
 //
+// A dataset with a key of its own is sent under that key, files and manifest alike. The
+// key comes with the broker's grant and is compared with the one that the dataset's
+// status names, so nothing is ever sent under none by mistake.
+//
 // Artifacts are collected in a hidden folder beside the target and appear there by
 // one rename, whole or not at all. A second start verifies what is there already
 // and fetches the rest.

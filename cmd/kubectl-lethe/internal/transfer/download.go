@@ -33,7 +33,7 @@ func Download(ctx context.Context, o Options, run *v1alpha1.TrainingRun, dir str
 	}
 	step := downloading{o.Broker, run.Namespace, run.Name, artifacts.ManifestDigest}
 	report, err := agent.StageIn(ctx, agent.StageInOptions{
-		Options:    o.agentOptions(step, staging.StepStageIn, wrap),
+		Options:    o.agentOptions(step, staging.StepStageIn, "", wrap),
 		DatasetDir: filepath.Join(target.parent, target.work, collected),
 		FreeSpace:  agent.FreeSpace,
 	})

@@ -38,6 +38,8 @@ func explain(ctx context.Context, err error, what, changed string) error {
 		return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, cause)
 	case failure.Exit == staging.ExitDenied:
 		return denied(failure, cause, what)
+	case failure.Exit == staging.ExitUsage && cause == nil:
+		return fmt.Errorf("%s: %s", what, failure.Message)
 	case failure.Exit == staging.ExitDiskFull:
 		return fmt.Errorf("%s: the disk has too little room; make some and run the same command again", what)
 	case cause != nil:

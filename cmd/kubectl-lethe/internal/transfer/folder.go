@@ -36,14 +36,15 @@ type fileStat struct {
 
 // Survey lists a folder and refuses what can not be uploaded as it is: anything
 // but regular files and folders, names that the store can not hold, nothing at
-// all. The error wraps ErrFolder and names the first few files.
+// all, and more files than a manifest can list. The error wraps ErrFolder and names
+// the first few files.
 func Survey(dir string) (*Folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
 	}
 	defer func() { _ = root.Close() }() // Nothing is buffered in a folder's handle.
-	s := surveyor{folder: &Folder{Dir: dir, stats: map[string]fileStat{}}}
+	s := surveyor{folder: &Folder{Dir: dir, stats: map[string]fileStat{}}, limit: maxManifest}
 	if err := fs.WalkDir(root.FS(), ".", s.visit); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFolder, err)
 	}
@@ -57,6 +58,8 @@ type surveyor struct {
 	folder   *Folder
 	problems []string
 	more     int64
+	// limit of the manifest in bytes.
+	limit int64
 }
 
 func (s *surveyor) visit(path string, entry fs.DirEntry, err error) error {
@@ -105,6 +108,13 @@ func (s *surveyor) verdict() error {
 	}
 	if s.folder.Files == 0 {
 		return fmt.Errorf("%w: there is no file in %s, and no run could use an empty dataset", ErrFolder, dir)
+	}
+	length, err := s.folder.manifestLength(s.limit)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	if length > s.limit {
+		return fmt.Errorf("%w: in %s, %s", ErrFolder, dir, tooLong(length))
 	}
 	return nil
 }

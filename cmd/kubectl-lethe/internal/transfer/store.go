@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -91,6 +92,9 @@ func (s journaledStore) Put(
 ) error {
 	path, ok := objectkey.Path(s.prefix, key)
 	if !ok { // The manifest.
+		if size > maxManifest { // The folder grew since it was surveyed.
+			return s.faults.add(errors.New(tooLong(size)))
+		}
 		return s.Store.Put(ctx, bucket, key, body, size, options)
 	}
 	counted := &countingReader{source: body, hash: sha256.New(), meter: s.meter}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/progress"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
@@ -41,12 +42,18 @@ type Sum struct {
 	Digest string
 }
 
-// agentOptions completes the options; wrap is put between agent and store.
-func (o Options) agentOptions(broker agent.Broker, step staging.Step, wrap func(agent.Store, string) agent.Store) agent.Options {
+// agentOptions completes the options; wrap is put between agent and store. A grant
+// must come with the key of that ID, or with none where it is empty.
+func (o Options) agentOptions(
+	broker agent.Broker, step staging.Step, keyID string, wrap func(agent.Store, string) agent.Store,
+) agent.Options {
 	parallel := agent.Parallel{Small: o.Parallel, Large: min(o.Parallel, 4)}.WithDefaults(step)
 	return agent.Options{
 		Broker: broker,
 		Connect: func(grant staging.StoreGrant, credentials agent.CredentialsFunc) (agent.Store, error) {
+			if err := checkKey(grant, keyID); err != nil {
+				return nil, err
+			}
 			store, err := o.Connect(grant, credentials, parallel.Connections())
 			if err != nil {
 				return nil, err
@@ -61,8 +68,37 @@ func (o Options) agentOptions(broker agent.Broker, step staging.Step, wrap func(
 	}
 }
 
+// checkKey keeps data from being sent under no key, or under another than the one
+// that will be destroyed with it.
+func checkKey(grant staging.StoreGrant, want string) error {
+	var got string
+	if len(grant.EncryptionKey) > 0 {
+		key, err := objectstore.NewKey(grant.EncryptionKey)
+		if err != nil {
+			return fmt.Errorf("use the broker's key: %w", err)
+		}
+		got = key.ID()
+	}
+	if got == want {
+		return nil
+	}
+	return &agent.Failure{Exit: staging.ExitDenied, Message: fmt.Sprintf("the operator gave %s, but the files are to be under %s; "+
+		"check that the operator and kubectl-lethe are of the same version, and tell your administrator", named(got), named(want))}
+}
+
+func named(keyID string) string {
+	if keyID == "" {
+		return "no key"
+	}
+	return "the key " + keyID
+}
+
 // Dataset names the dataset that is uploaded to.
-type Dataset struct{ Namespace, Name string }
+type Dataset struct {
+	Namespace, Name string
+	// KeyID names the dataset's own key; empty if it has none.
+	KeyID string
+}
 
 // Upload sends a folder's files and then their manifest. It may be repeated. Errors
 // are explained for the person; cancelling ctx ends it early.
@@ -75,7 +111,7 @@ func Upload(ctx context.Context, o Options, to Dataset, folder *Folder, journal 
 		}
 	}
 	report, err := agent.StageOut(ctx, agent.StageOutOptions{
-		Options:      o.agentOptions(uploading{o.Broker, to.Namespace, to.Name}, staging.StepStageOut, wrap),
+		Options:      o.agentOptions(uploading{o.Broker, to.Namespace, to.Name}, staging.StepStageOut, to.KeyID, wrap),
 		ArtifactsDir: folder.Dir,
 	})
 	if fault := found.get(); fault != nil {

@@ -32,16 +32,21 @@ type world struct {
 	objects map[string][]byte
 	puts    []string
 	refuse  func(key string) error
-	deny    error // what the broker answers with
-	meter   progress.Meter
-	notices []string
+	deny    error  // what the broker answers with
+	key     []byte // that the broker gives
+	// connected are the grants with which the store was used.
+	connected []staging.StoreGrant
+	meter     progress.Meter
+	notices   []string
 }
 
 func newWorld() *world { return &world{objects: map[string][]byte{}} }
 
 func (w *world) grant() (staging.StoreGrant, error) {
 	now := time.Now()
-	return staging.StoreGrant{Bucket: "bucket", Prefix: prefix, IssuedAt: now, ExpiresAt: now.Add(time.Hour)}, w.deny
+	return staging.StoreGrant{
+		Bucket: "bucket", Prefix: prefix, IssuedAt: now, ExpiresAt: now.Add(time.Hour), EncryptionKey: w.key,
+	}, w.deny
 }
 
 func (w *world) Upload(_ context.Context, namespace, name string) (staging.StoreGrant, error) {
@@ -95,7 +100,8 @@ func (w *world) Put(_ context.Context, _, key string, body io.Reader, size int64
 func (w *world) options() Options {
 	return Options{
 		Broker: w,
-		Connect: func(staging.StoreGrant, agent.CredentialsFunc, int) (agent.Store, error) {
+		Connect: func(grant staging.StoreGrant, _ agent.CredentialsFunc, _ int) (agent.Store, error) {
+			w.connected = append(w.connected, grant)
 			return w, nil
 		},
 		Clock: clock.RealClock{}, Meter: &w.meter, Parallel: 4,
