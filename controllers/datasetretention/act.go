@@ -28,13 +28,24 @@ func (r *Reconciler) adopt(ctx context.Context, d *v1alpha1.DatasetRetention, p 
 func (r *Reconciler) act(ctx context.Context, seen observed, p plan) error {
 	switch {
 	case p.release:
-		return r.release(ctx, seen.dataset)
+		return r.letGo(ctx, seen.dataset)
+	case p.destroyKey:
+		return r.destroyKey(ctx, seen, p)
 	case p.erase:
 		return r.erase(ctx, seen)
 	case p.expire:
 		return r.expire(ctx, seen.dataset)
 	}
 	return nil
+}
+
+// letGo lets a dataset go that never had a place. No key was made for it; should
+// there be one all the same, it goes first.
+func (r *Reconciler) letGo(ctx context.Context, d *v1alpha1.DatasetRetention) error {
+	if err := r.opts.Keys.Destroy(ctx, d.UID); err != nil {
+		return fmt.Errorf("destroy the dataset's key: %w", err)
+	}
+	return r.release(ctx, d)
 }
 
 // expire deletes exactly the object that was seen: one that has changed since, for
@@ -59,7 +70,7 @@ func (r *Reconciler) writeReport(ctx context.Context, seen observed, p plan, act
 	d := seen.dataset
 	before := d.DeepCopy()
 	d.Status = report(seen, p, actErr)
-	r.metrics.observe(d)
+	r.metrics.observe(client.ObjectKeyFromObject(d), standingOf(seen))
 	if equality.Semantic.DeepEqual(before.Status, d.Status) {
 		return nil
 	}
@@ -88,7 +99,7 @@ func (r *Reconciler) release(ctx context.Context, d *v1alpha1.DatasetRetention) 
 		d.SetFinalizers(before.Finalizers)
 		return fmt.Errorf("remove finalizer: %w", err)
 	}
-	r.metrics.unblocked(client.ObjectKeyFromObject(d))
+	r.metrics.forget(client.ObjectKeyFromObject(d))
 	return nil
 }
 

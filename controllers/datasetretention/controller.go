@@ -22,6 +22,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/internal/index"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
 // Name of the controller, and of the reporter of its events.
@@ -47,24 +48,48 @@ const (
 // +kubebuilder:rbac:groups=lethe.dev,resources=datasetretentions,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=lethe.dev,resources=datasetretentions/status,verbs=patch
 // +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns,verbs=get;list;watch
+// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns/status,verbs=patch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
-// Options of a Reconciler. All are required.
+// Options of a Reconciler. All but Limits are required.
 type Options struct {
 	// DatasetsBucket is the bucket that every dataset lies in.
 	DatasetsBucket string
-	// Store is read to check sealed datasets.
-	Store Store
+	// Store gives the view of the store under a key; under none for the zero key.
+	Store func(objectstore.Key) Store
 	// Eraser takes data out of the store.
 	Eraser Eraser
+	// Keys, Ledger and Receipts keep what their interfaces say.
+	Keys     Keys
+	Ledger   Ledger
+	Receipts Receipts
+	// Limits bound what owners may ask for; none by default.
+	Limits Limits
 	// Clock gives the time.
 	Clock clock.PassiveClock
 	// Events takes the events for users.
 	Events events.EventRecorder
 	// Metrics is where the controller's metrics are registered.
 	Metrics prometheus.Registerer
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.DatasetsBucket == "":
+		return errors.New("datasetretention needs the name of the datasets bucket")
+	case o.Store == nil || o.Eraser == nil:
+		return errors.New("datasetretention needs a store and an eraser")
+	case o.Keys == nil || o.Ledger == nil || o.Receipts == nil:
+		return errors.New("datasetretention needs keys, a ledger and receipts")
+	case o.Clock == nil || o.Events == nil || o.Metrics == nil:
+		return errors.New("datasetretention needs a clock, an event recorder and a metrics registry")
+	}
+	if err := o.Limits.validate(); err != nil {
+		return fmt.Errorf("limits of retention: %w", err)
+	}
+	return nil
 }
 
 // Reconciler reconciles DatasetRetention objects.
@@ -77,22 +102,20 @@ type Reconciler struct {
 	metrics *metrics
 	// turns bounds the work at the store.
 	turns turns
+	// sites remembers what new datasets need to know of the bucket.
+	sites sites
 }
 
 // New makes a Reconciler that reads from cached, or from live before it does
 // something that can not be undone. It fails when an option is missing.
 func New(cached client.Client, live client.Reader, opts Options) (*Reconciler, error) {
-	switch {
-	case cached == nil || live == nil:
+	if cached == nil || live == nil {
 		return nil, errors.New("datasetretention needs a client and a live reader")
-	case opts.DatasetsBucket == "":
-		return nil, errors.New("datasetretention needs the name of the datasets bucket")
-	case opts.Store == nil || opts.Eraser == nil:
-		return nil, errors.New("datasetretention needs a store and an eraser")
-	case opts.Clock == nil || opts.Events == nil || opts.Metrics == nil:
-		return nil, errors.New("datasetretention needs a clock, an event recorder and a metrics registry")
 	}
-	m, err := newMetrics(opts.Metrics)
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(opts.Metrics, opts.Clock)
 	if err != nil {
 		return nil, err
 	}
@@ -133,13 +156,14 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 }
 
 // Reconcile brings one dataset one step further. It writes the status at most
-// once, or twice when the erase that it has announced fails.
+// once, or twice around the destruction of its key and when the erase that it has
+// announced fails.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	work, cancel := context.WithTimeout(ctx, workTimeout)
 	defer cancel()
 	seen, err := r.observe(work, req.NamespacedName)
 	if apierrors.IsNotFound(err) || (err == nil && seen.done()) {
-		r.metrics.unblocked(req.NamespacedName)
+		r.metrics.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	if err != nil {
@@ -149,6 +173,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.adopt(ctx, seen.dataset, p); err != nil {
 		return outdated(err)
 	}
+	r.place(work, &seen, p)
+	r.noteHold(work, &seen, p)
 	if err := r.writeReport(ctx, seen, p, nil); err != nil {
 		return outdated(err)
 	}
@@ -160,7 +186,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil:
 		return ctrl.Result{}, errors.Join(err, r.writeReport(ctx, seen, p, err))
 	}
-	return ctrl.Result{RequeueAfter: p.next}, seen.storeErr
+	return ctrl.Result{RequeueAfter: nextLook(seen, p)}, seen.storeErr
+}
+
+// nextLook is when to look again; zero: when a watch says so.
+func nextLook(seen observed, p plan) time.Duration {
+	if seen.placing.refused == v1alpha1.ReasonStoreUnsuitable {
+		return soonest(p.next, siteRetry)
+	}
+	return p.next
 }
 
 // outdated drops errors that only say that the dataset has changed or gone since

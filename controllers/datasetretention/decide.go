@@ -9,19 +9,25 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // plan is what one reconcile does, in the order of its fields.
 type plan struct {
 	// adopt puts the finalizer on; before anything else.
 	adopt bool
+	// place gives the dataset its place in the store.
+	place bool
+	// note is what the ledger has to know of the dataset's hold first; nil: nothing.
+	note *objectkey.LedgerEvent
 	// release takes the finalizer off without an erase: there never was a place,
 	// and a listing found nothing where it would be.
 	release bool
 	// expire deletes the object, whose time is over.
 	expire bool
+	// destroyKey destroys the dataset's own key: from then on there is no way back.
+	destroyKey bool
 	// erase empties the dataset's place, has it verified, writes the receipt and
 	// takes the finalizer off.
 	erase bool
@@ -39,89 +45,56 @@ type veto struct {
 	message string
 }
 
-// decide says what to do about what was seen. It is the only place that decides
-// that data is taken away.
+// decide says what to do about what was seen. Together with decideErase it is the
+// only place that decides that data is taken away.
 func decide(seen observed) plan {
 	if seen.deleted() {
 		return decideErase(seen)
 	}
-	p := plan{adopt: !controllerutil.ContainsFinalizer(seen.dataset, v1alpha1.FinalizerErase)}
+	p := plan{
+		adopt: !controllerutil.ContainsFinalizer(seen.dataset, v1alpha1.FinalizerErase),
+		note:  holdNews(seen),
+		next:  holdEnds(seen),
+	}
 	if !due(seen) {
-		p.next = expiry(seen).Sub(seen.now)
+		p.place = seen.dataset.Status.Location == nil
+		p.next = soonest(p.next, expiry(seen).Sub(seen.now))
 		if seen.busy {
-			p.next = min(p.next, busyRetry)
+			p.next = soonest(p.next, busyRetry)
 		}
 		return p
 	}
-	p.vetoes = expiryVetoes(seen)
-	p.expire = len(p.vetoes) == 0
+	p.vetoes = append(holdVetoes(seen), expiryVetoes(seen)...)
+	// The end of a hold is noted first; the status that says so brings the next look.
+	p.expire = len(p.vetoes) == 0 && p.note == nil
 	return p
 }
 
-func decideErase(seen observed) plan {
-	p := plan{vetoes: eraseVetoes(seen), next: eraseRetry(seen)}
-	if neverPlaced(seen.dataset) && seen.inventory != nil && seen.inventory.Empty() {
-		p.release = len(p.vetoes) == 0
-		return p
+// soonest is the earlier of two times to look again; zero is none.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || (b != 0 && b < a) {
+		return b
 	}
-	counted := seen.dataset.Status.Erasure != nil || seen.inventory != nil
-	p.erase = len(p.vetoes) == 0 && counted
-	return p
+	return a
 }
 
-// Times after which an erase looks again, where no watch says when.
-const (
-	// copiesRetry is for local copies: the watches see only the Jobs and Pods that
-	// the operator made, but an erase waits for all that carry the dataset's UID.
-	copiesRetry = time.Minute
-	// busyRetry is for a turn at the store.
-	busyRetry = 15 * time.Second
-)
-
-// eraseRetry is when an erase looks again; zero: when a watch says so.
-func eraseRetry(seen observed) time.Duration {
-	switch {
-	case len(seen.copies) > 0:
-		return copiesRetry
-	case uploadsPossible(seen):
-		return uploadsEnd(seen.dataset).Sub(seen.now)
-	case seen.busy:
-		return busyRetry
-	}
-	return 0
-}
-
-// uploadsPossible reports whether credentials to write to a deleted dataset may
-// still be good. Nobody was given any for a dataset that never had a place.
-func uploadsPossible(seen observed) bool {
-	return !neverPlaced(seen.dataset) && seen.now.Before(uploadsEnd(seen.dataset))
-}
-
-// uploadsEnd is when the last credentials to write to a deleted dataset end. They
-// can have been given until it was sealed, or until it was deleted if it was not
-// sealed, or not seen to be, before.
-func uploadsEnd(d *v1alpha1.DatasetRetention) time.Time {
-	lastGrant := d.DeletionTimestamp
-	if sealed := d.Status.SealedTime; sealed != nil {
-		lastGrant = sealed
-	}
-	return lastGrant.UTC().Add(staging.UploadLife + staging.ClockSkew)
-}
+// busyRetry is when a dataset looks again that got no turn at the store.
+const busyRetry = 15 * time.Second
 
 // due reports whether the dataset's time is over.
 func due(seen observed) bool { return !seen.now.Before(expiry(seen)) }
 
 // expiry is when the dataset's time is over: maxAge after its creation, or
-// afterTraining after the end of its last use if that is earlier. While it is in
-// use the second does not run.
+// afterTraining after the end of its last use if that is earlier, both within the
+// administrator's limits. While it is in use the second does not run.
 func expiry(seen observed) time.Time {
 	keep := seen.dataset.Spec.Retention
-	limit := seen.dataset.CreationTimestamp.Add(keep.Limit())
+	limit := seen.dataset.CreationTimestamp.Add(seen.limits.age(keep))
 	last := lastUse(seen)
 	if last.IsZero() || len(seen.users()) > 0 {
 		return limit
 	}
-	if end := last.Add(keep.Window()); end.Before(limit) {
+	if end := last.Add(seen.limits.window(keep)); end.Before(limit) {
 		return end
 	}
 	return limit
@@ -169,47 +142,6 @@ func expiryVetoes(seen observed) []veto {
 	return []veto{{v1alpha1.ReasonRunsActive, fmt.Sprintf("The time of the dataset is over; it is erased as soon as %s ended.", runsHave(users))}}
 }
 
-// eraseVetoes are why the data of a deleted dataset is not erased yet, the
-// gravest first.
-func eraseVetoes(seen observed) []veto {
-	var vetoes []veto
-	if at := seen.dataset.Status.Location; at != nil && *at != seen.home {
-		vetoes = append(vetoes, veto{
-			v1alpha1.ReasonEraseRefused,
-			"status.location is not the place that the operator gave this dataset, so nothing is erased. " +
-				"An administrator has to find out who changed it, or whether the operator was given another bucket, and put it back.",
-		})
-	}
-	if active := seen.active(); len(active) > 0 {
-		vetoes = append(vetoes, veto{
-			v1alpha1.ReasonRunsActive,
-			fmt.Sprintf("The data is erased as soon as %s ended. To have it sooner, delete them with kubectl delete trainingrun.", runsHave(active)),
-		})
-	} else if len(seen.copies) > 0 {
-		vetoes = append(vetoes, veto{
-			v1alpha1.ReasonRunsActive,
-			fmt.Sprintf("The data is erased as soon as %s ended, because a copy of it may be there.", have(seen.copies)),
-		})
-	}
-	if uploadsPossible(seen) {
-		vetoes = append(vetoes, veto{
-			v1alpha1.ReasonUploadsPossible,
-			"Credentials to upload, given before the deletion, end within a minute or so; the data is erased then.",
-		})
-	}
-	return vetoes
-}
-
-// neverPlaced reports whether the dataset never had a place in the store. The
-// status is written for the first time together with the location, and nobody is
-// given credentials before that, so nothing should be there; a listing has to say
-// so too, because a status can be lost. A location that is missing from a status
-// that was written has been taken away: not the same.
-func neverPlaced(d *v1alpha1.DatasetRetention) bool {
-	s := &d.Status
-	return s.Location == nil && s.State == "" && s.ObservedGeneration == 0 && len(s.Conditions) == 0
-}
-
 // pinned reports whether the dataset was found whole.
 func pinned(d *v1alpha1.DatasetRetention) bool { return d.Status.ManifestDigest != "" }
 
@@ -218,7 +150,7 @@ func pinned(d *v1alpha1.DatasetRetention) bool { return d.Status.ManifestDigest 
 // minutes, and not again after a verdict.
 func sealCheckDue(d *v1alpha1.DatasetRetention) bool {
 	ready := apimeta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
-	return d.Spec.Sealed && !pinned(d) && ready != nil &&
+	return d.Spec.Sealed && d.Status.Location != nil && !pinned(d) && ready != nil &&
 		(ready.Reason == v1alpha1.ReasonCheckingManifest || ready.Reason == v1alpha1.ReasonStoreUnavailable)
 }
 
@@ -226,7 +158,7 @@ func sealCheckDue(d *v1alpha1.DatasetRetention) bool {
 func unusable(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonManifestMissing, v1alpha1.ReasonManifestMalformed,
-		v1alpha1.ReasonEmpty, v1alpha1.ReasonIncomplete:
+		v1alpha1.ReasonEmpty, v1alpha1.ReasonIncomplete, v1alpha1.ReasonKeyMissing:
 		return true
 	}
 	return false

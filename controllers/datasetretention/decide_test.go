@@ -51,6 +51,22 @@ func TestExpiry(t *testing.T) {
 		"a run that failed before it was bound never used it": {
 			saw(after(7*hour), newDataset(usable, wasActive("a")), runs(run{name: "a", finished: true, ended: after(6 * hour)})), after(testMaxAge),
 		},
+		"a ceiling shortens the maximal age": {
+			saw(after(hour), newDataset(), under(Limits{MaxAgeCeiling: 240 * hour})), after(240 * hour),
+		},
+		"a ceiling does not lengthen it": {
+			saw(after(hour), newDataset(), under(Limits{MaxAgeCeiling: 9999 * hour})), after(testMaxAge),
+		},
+		"a floor lengthens it": {
+			saw(after(hour), newDataset(keep(hour, hour)), under(Limits{MaxAgeFloor: 48 * hour})), after(48 * hour),
+		},
+		"a ceiling shortens the window": {
+			saw(after(3*hour), newDataset(usable), runs(ended("a", after(2*hour))), under(Limits{AfterTrainingCeiling: hour})), after(3 * hour),
+		},
+		"a floor lengthens the window": {
+			saw(after(3*hour), newDataset(usable, keep(0, testMaxAge)), runs(ended("a", after(2*hour))), under(Limits{AfterTrainingFloor: hour})),
+			after(3 * hour),
+		},
 		"a window of zero ends with the run": {
 			saw(after(3*hour), newDataset(usable, keep(0, testMaxAge)), runs(ended("a", after(2*hour)))), after(2 * hour),
 		},
@@ -67,13 +83,21 @@ func TestExpiry(t *testing.T) {
 
 // outline is a plan without the wording of its vetoes.
 type outline struct {
-	Adopt, Release, Expire, Erase bool
-	Vetoes                        []string
-	Next                          time.Duration
+	Adopt, Place, Release, Expire, DestroyKey, Erase bool
+	// Note is the event that the ledger gets.
+	Note   string
+	Vetoes []string
+	Next   time.Duration
 }
 
 func outlineOf(p plan) outline {
-	o := outline{Adopt: p.adopt, Release: p.release, Expire: p.expire, Erase: p.erase, Next: p.next}
+	o := outline{
+		Adopt: p.adopt, Place: p.place, Release: p.release, Expire: p.expire,
+		DestroyKey: p.destroyKey, Erase: p.erase, Next: p.next,
+	}
+	if p.note != nil {
+		o.Note = p.note.Event
+	}
 	for _, v := range p.vetoes {
 		o.Vetoes = append(o.Vetoes, v.reason)
 	}
@@ -102,8 +126,14 @@ func TestDecideExpiry(t *testing.T) {
 	const hour = time.Hour
 	active := []string{v1alpha1.ReasonRunsActive}
 	checkDecisions(t, map[string]decision{
-		"a new dataset gets the finalizer": {
-			saw(after(0), newDataset(raw)), outline{Adopt: true, Next: testMaxAge},
+		"a new dataset gets the finalizer and a place": {
+			saw(after(0), newDataset(raw)), outline{Adopt: true, Place: true, Next: testMaxAge},
+		},
+		"one whose finalizer is on already gets a place": {
+			saw(after(0), newDataset()), outline{Place: true, Next: testMaxAge},
+		},
+		"one whose time is over gets none any more": {
+			saw(after(testMaxAge), newDataset()), outline{Expire: true},
 		},
 		"a dataset at rest waits for its time": {
 			saw(after(hour), newDataset(usable)), outline{Next: testMaxAge - hour},
@@ -135,41 +165,132 @@ func TestDecideExpiry(t *testing.T) {
 	})
 }
 
+func TestDecideHold(t *testing.T) {
+	t.Parallel()
+	const hour = time.Hour
+	until := after(testMaxAge + 10*hour)
+	hold := []string{v1alpha1.ReasonOnHold}
+	checkDecisions(t, map[string]decision{
+		"a new hold is noted": {
+			saw(after(hour), newDataset(usable, onHold(until))), outline{Note: "held", Next: testMaxAge - hour},
+		},
+		"a hold that is known is not noted again": {
+			saw(after(hour), newDataset(usable, onHold(until), knownHold(until))), outline{Next: testMaxAge - hour},
+		},
+		"a hold that ends before the expiry is looked at then": {
+			saw(after(hour), newDataset(usable, onHold(after(3*hour)), knownHold(after(3*hour)))), outline{Next: 2 * hour},
+		},
+		"a hold that is made longer is noted": {
+			saw(after(hour), newDataset(usable, onHold(until), knownHold(after(2*hour)))), outline{Note: "held", Next: testMaxAge - hour},
+		},
+		"a hold with another reason is noted": {
+			saw(after(hour), newDataset(usable, onHold(until), knownHold(until), func(d *v1alpha1.DatasetRetention) { d.Spec.Hold.Reason = "another" })),
+			outline{Note: "held", Next: testMaxAge - hour},
+		},
+		"a hold that is taken away is noted": {
+			saw(after(hour), newDataset(usable, knownHold(until))), outline{Note: "released", Next: testMaxAge - hour},
+		},
+		"a hold whose time is over is noted": {
+			saw(after(3*hour), newDataset(usable, onHold(after(2*hour)), knownHold(after(2*hour)))),
+			outline{Note: "released", Next: testMaxAge - 3*hour},
+		},
+		"a hold that was over when it was set is none": {
+			saw(after(3*hour), newDataset(usable, onHold(after(2*hour)))), outline{Next: testMaxAge - 3*hour},
+		},
+		"a hold of what has no place yet waits for the place": {
+			saw(after(0), newDataset(onHold(until))), outline{Place: true, Next: testMaxAge},
+		},
+		"a hold keeps data past its time": {
+			saw(after(testMaxAge), newDataset(usable, onHold(until), knownHold(until))), outline{Vetoes: hold, Next: 10 * hour},
+		},
+		"also before it is noted": {
+			saw(after(testMaxAge), newDataset(usable, onHold(until))), outline{Note: "held", Vetoes: hold, Next: 10 * hour},
+		},
+		"nothing expires before the end of the hold is noted": {
+			saw(until, newDataset(usable, onHold(until), knownHold(until))), outline{Note: "released"},
+		},
+		"then it does": {
+			saw(until, newDataset(usable, onHold(until))), outline{Expire: true},
+		},
+		"a hold keeps deleted data and its key": {
+			saw(after(2*hour), newDataset(usable, deleted, onHold(until), knownHold(until))), outline{Vetoes: hold, Next: testMaxAge + 8*hour},
+		},
+		"a hold on deleted data is noted": {
+			saw(after(2*hour), newDataset(usable, deleted, onHold(until))),
+			outline{Note: "held", Vetoes: hold, Next: testMaxAge + 8*hour},
+		},
+		"no key is destroyed before the end of the hold is noted": {
+			saw(after(2*hour), newDataset(usable, deleted, knownHold(until))), outline{Note: "released"},
+		},
+		"then it is": {
+			saw(after(2*hour), newDataset(usable, deleted)), outline{DestroyKey: true},
+		},
+		"a hold that comes when the erase has begun changes nothing": {
+			saw(after(2*hour), newDataset(usable, deleted, begins, onHold(until))), outline{DestroyKey: true},
+		},
+		"nor does one that comes after the key": {
+			saw(after(2*hour), newDataset(usable, deleted, keyless, onHold(until)), inventory(1, 1, 0)), outline{Erase: true},
+		},
+		"a hold on what never was there keeps nothing": {
+			saw(after(2*hour), newDataset(deleted, onHold(until)), inventory(0, 0, 0)), outline{Release: true},
+		},
+	})
+}
+
 func TestDecideErase(t *testing.T) {
 	t.Parallel()
 	const hour = time.Hour
 	active := []string{v1alpha1.ReasonRunsActive}
 	refused := []string{v1alpha1.ReasonEraseRefused}
 	checkDecisions(t, map[string]decision{
-		"a deleted dataset without users is erased": {
-			saw(after(hour), newDataset(usable, deleted), inventory(4, 400, 0)), outline{Erase: true},
+		"of a deleted dataset without users the key goes first": {
+			saw(after(hour), newDataset(usable, deleted)), outline{DestroyKey: true},
+		},
+		"also if that was announced already": {
+			saw(after(hour), newDataset(usable, deleted, begins)), outline{DestroyKey: true},
+		},
+		"the key of a dataset that was just uploaded goes at once": {
+			saw(after(hour), newDataset(placed, deleted)),
+			outline{DestroyKey: true, Vetoes: []string{v1alpha1.ReasonUploadsPossible}, Next: staging.UploadLife + staging.ClockSkew},
+		},
+		"then the data is counted and erased": {
+			saw(after(hour), newDataset(usable, deleted, keyless), inventory(4, 400, 0)), outline{Erase: true},
+		},
+		"data without a key of its own is erased at once": {
+			saw(after(hour), newDataset(usable, underBucketKey, deleted), inventory(4, 400, 0)), outline{Erase: true},
 		},
 		"an erase goes on with the counts of its first try": {
-			saw(after(hour), newDataset(usable, deleted, counted)), outline{Erase: true},
+			saw(after(hour), newDataset(usable, deleted, inventoried)), outline{Erase: true},
 		},
 		"nothing is erased that could not be counted": {
-			saw(after(hour), newDataset(usable, deleted), storeFailed(errAny)), outline{},
+			saw(after(hour), newDataset(usable, deleted, keyless), storeFailed(errAny)), outline{},
+		},
+		"a key waits for runs": {
+			saw(after(hour), newDataset(usable, deleted), runs(using("a"))), outline{Vetoes: active},
 		},
 		"an erase waits for runs": {
-			saw(after(hour), newDataset(usable, deleted, counted), runs(using("a"))), outline{Vetoes: active},
+			saw(after(hour), newDataset(usable, deleted, inventoried), runs(using("a"))), outline{Vetoes: active},
 		},
-		"an erase waits for runs that may be about to be bound": {
+		"a key waits for runs that may be about to be bound": {
 			saw(after(hour), newDataset(usable, deleted), runs(waiting("a"))), outline{Vetoes: active},
 		},
-		"an erase waits for local copies": {
-			saw(after(hour), newDataset(usable, deleted, counted), copies("pod/a")), outline{Vetoes: active, Next: copiesRetry},
+		"a key waits for local copies": {
+			saw(after(hour), newDataset(usable, deleted), copies("pod/a")), outline{Vetoes: active, Next: copiesRetry},
 		},
 		"an erase that found no turn at the store tries again soon": {
-			saw(after(hour), newDataset(usable, deleted), noTurn), outline{Next: busyRetry},
+			saw(after(hour), newDataset(usable, deleted, keyless), noTurn), outline{Next: busyRetry},
 		},
 		"runs that ended do not hold an erase up": {
-			saw(after(hour), newDataset(usable, deleted, counted), runs(ended("a", after(0)))), outline{Erase: true},
+			saw(after(hour), newDataset(usable, deleted, inventoried), runs(ended("a", after(0)))), outline{Erase: true},
 		},
 		"a place with another prefix is not erased": {
-			saw(after(hour), newDataset(usable, deleted, counted, movedTo(testBucket, "team-b/other/"))), outline{Vetoes: refused},
+			saw(after(hour), newDataset(usable, deleted, inventoried, movedTo(testBucket, "team-b/other/"))), outline{Vetoes: refused},
+		},
+		"nor is its key destroyed": {
+			saw(after(hour), newDataset(usable, deleted, movedTo(testBucket, "team-b/other/"))), outline{Vetoes: refused},
 		},
 		"a place in another bucket is not erased": {
-			saw(after(hour), newDataset(usable, deleted, counted, movedTo("artifacts", "team-a/"+string(testUID)+"/"))), outline{Vetoes: refused},
+			saw(after(hour), newDataset(usable, deleted, inventoried, movedTo("artifacts", "team-a/"+string(testUID)+"/"))), outline{Vetoes: refused},
 		},
 		"the refusal comes before the runs": {
 			saw(after(hour), newDataset(usable, deleted, movedTo("artifacts", "x/")), runs(using("a"))),
@@ -181,12 +302,20 @@ func TestDecideErase(t *testing.T) {
 		"a dataset that never had a place stays until there is a listing": {
 			saw(after(hour), newDataset(deleted)), outline{},
 		},
-		"a dataset whose status was lost is erased": {
+		"what lies there without a record is erased": {
 			saw(after(hour), newDataset(deleted), inventory(2, 20, 0)), outline{Erase: true},
 		},
-		"a dataset whose place was taken from its status is erased all the same": {
-			saw(after(hour), newDataset(usable, deleted, counted, func(d *v1alpha1.DatasetRetention) { d.Status.Location = nil })),
-			outline{Erase: true},
+		"and not let go when it is gone": {
+			saw(after(hour), newDataset(deleted, inventoried), inventory(0, 0, 0)), outline{Erase: true},
+		},
+		"a dataset whose status was lost is erased as any other": {
+			saw(after(2*hour), newDataset(deleted), recorded), outline{DestroyKey: true},
+		},
+		"also if nothing is there any more": {
+			saw(after(2*hour), newDataset(deleted, keyless), recorded, inventory(0, 0, 0)), outline{Erase: true},
+		},
+		"nothing is erased while the ledger can not be read": {
+			saw(after(2*hour), newDataset(deleted, inventoried), storeFailed(errAny)), outline{},
 		},
 	})
 }
@@ -200,31 +329,30 @@ func TestDecideEraseWaitsForUploads(t *testing.T) {
 	}
 	checkDecisions(t, map[string]decision{
 		"an open dataset is not erased in the moment of its deletion": {
-			saw(after(hour), newDataset(placed, deleted), inventory(1, 1, 0)), outline{Vetoes: possible, Next: life},
+			saw(after(hour), newDataset(placed, deleted, keyless), inventory(1, 1, 0)), outline{Vetoes: possible, Next: life},
 		},
 		"nor a second before the credentials have ended": {
-			saw(after(hour+life-time.Second), newDataset(placed, deleted), inventory(1, 1, 0)),
+			saw(after(hour+life-time.Second), newDataset(placed, deleted, keyless), inventory(1, 1, 0)),
 			outline{Vetoes: possible, Next: time.Second},
 		},
 		"it is when they have": {
-			saw(after(hour+life), newDataset(placed, deleted), inventory(1, 1, 0)), outline{Erase: true},
+			saw(after(hour+life), newDataset(placed, deleted, keyless), inventory(1, 1, 0)), outline{Erase: true},
 		},
 		"a dataset whose seal nobody saw counts as open": {
-			saw(after(hour), newDataset(placed, sealed, deleted)), outline{Vetoes: possible, Next: life},
+			saw(after(hour), newDataset(placed, sealed, deleted, keyless)), outline{Vetoes: possible, Next: life},
 		},
 		"a dataset that was sealed a moment before waits for the rest": {
-			saw(after(hour), newDataset(usable, deleted, sealedAt(after(hour-20*time.Second))), inventory(1, 1, 0)),
+			saw(after(hour), newDataset(usable, deleted, keyless, sealedAt(after(hour-20*time.Second))), inventory(1, 1, 0)),
 			outline{Vetoes: possible, Next: life - 20*time.Second},
 		},
 		"one that was sealed long before does not wait": {
-			saw(after(hour), newDataset(usable, deleted, sealedAt(after(hour-life))), inventory(1, 1, 0)), outline{Erase: true},
+			saw(after(hour), newDataset(usable, deleted, keyless, sealedAt(after(hour-life))), inventory(1, 1, 0)), outline{Erase: true},
 		},
 		"one that never had a place does not wait": {
 			saw(after(hour), newDataset(deleted), inventory(0, 0, 0)), outline{Release: true},
 		},
-		"one whose place was taken from its status does": {
-			saw(after(hour), newDataset(placed, deleted, func(d *v1alpha1.DatasetRetention) { d.Status.Location = nil })),
-			outline{Vetoes: possible, Next: life},
+		"one whose place is known to the ledger only does": {
+			saw(after(hour), newDataset(deleted), recorded), outline{DestroyKey: true, Vetoes: possible, Next: life},
 		},
 		"runs are the graver reason": {
 			saw(after(hour), newDataset(placed, deleted), runs(using("a"))),
@@ -244,7 +372,8 @@ func TestNeverTakesDataFromUsers(t *testing.T) {
 		p := decide(seen)
 		checkTimes(t, seen, p)
 		checkUsers(t, seen, p)
-		if p.expire || p.erase || p.release {
+		checkHold(t, seen, p)
+		if p.destroyKey || p.expire || p.erase || p.release {
 			took++
 		} else {
 			kept++
@@ -255,9 +384,29 @@ func TestNeverTakesDataFromUsers(t *testing.T) {
 	}
 }
 
+// checkHold wants that nothing is lost under a hold, but for what was lost before, and
+// nothing before the ledger knows how the hold ended.
+func checkHold(t *testing.T, seen observed, p plan) {
+	t.Helper()
+	takes := p.expire || p.destroyKey || p.erase
+	d := seen.dataset
+	if hold := d.Spec.Hold; takes && hold != nil && seen.now.Before(hold.Until.Time) && d.Status.Erasure == nil && !neverPlaced(seen) {
+		t.Fatalf("takes what is on hold:\n%+v\n%+v", p, seen)
+	}
+	if takes && d.Status.Hold != nil && d.Status.Erasure == nil && d.Status.Location != nil {
+		t.Fatalf("takes what the ledger thinks to be on hold:\n%+v\n%+v", p, seen)
+	}
+	if takes && p.note != nil {
+		t.Fatalf("takes what the ledger has to hear of first:\n%+v\n%+v", p, seen)
+	}
+	if p.erase && ownKey(d) && !neverPlaced(seen) && d.Status.Erasure.KeyDestroyedTime == nil {
+		t.Fatalf("erases before the key is destroyed:\n%+v\n%+v", p, seen)
+	}
+}
+
 func checkTimes(t *testing.T, seen observed, p plan) {
 	t.Helper()
-	limit := seen.dataset.CreationTimestamp.Add(seen.dataset.Spec.Retention.Limit())
+	limit := seen.dataset.CreationTimestamp.Add(seen.limits.age(seen.dataset.Spec.Retention))
 	if got := expiry(seen); got.After(limit) {
 		t.Fatalf("expires at %v, after the maximal age %v:\n%+v", got, limit, seen)
 	}
@@ -271,10 +420,10 @@ func checkTimes(t *testing.T, seen observed, p plan) {
 
 func checkUsers(t *testing.T, seen observed, p plan) {
 	t.Helper()
-	if p.erase && (!seen.deleted() || len(seen.copies) > 0) {
+	if (p.erase || p.destroyKey) && (!seen.deleted() || len(seen.copies) > 0) {
 		t.Fatalf("erases a dataset that is not deleted or has copies:\n%+v", seen)
 	}
-	if p.erase && seen.dataset.Status.ObservedGeneration > 0 {
+	if p.erase && (seen.dataset.Status.Location != nil || seen.recorded) {
 		lastGrant := seen.dataset.DeletionTimestamp
 		if seen.dataset.Status.SealedTime != nil {
 			lastGrant = seen.dataset.Status.SealedTime
@@ -283,11 +432,11 @@ func checkUsers(t *testing.T, seen observed, p plan) {
 			t.Fatalf("erases while somebody may have credentials to upload:\n%+v", seen)
 		}
 	}
-	if !p.expire && !p.erase {
+	if !p.expire && !p.erase && !p.destroyKey {
 		return
 	}
 	for _, r := range seen.runs {
-		if !r.finished && (r.bound || p.erase) {
+		if !r.finished && (r.bound || !p.expire) {
 			t.Fatalf("takes the data from run %s:\n%+v\n%+v", r.name, p, seen)
 		}
 	}
@@ -297,7 +446,11 @@ func anySituation(random *rand.Rand) observed {
 	coin := func() bool { return random.IntN(2) == 0 }
 	some := func() time.Duration { return time.Duration(random.IntN(2000)) * time.Hour }
 	d := newDataset(keep(some(), some()))
-	for _, mod := range []datasetMod{sealed, placed, usable, deleted, counted, lastUsed(after(some())), wasActive("a", "z")} {
+	mods := []datasetMod{
+		sealed, placed, usable, deleted, begins, keyless, inventoried, underBucketKey,
+		onHold(after(some())), knownHold(after(some())), lastUsed(after(some())), wasActive("a", "z"),
+	}
+	for _, mod := range mods {
 		if coin() {
 			mod(d)
 		}
@@ -322,6 +475,12 @@ func anySituation(random *rand.Rand) observed {
 	}
 	if seen.deleted() && random.IntN(4) == 0 {
 		copies("pod/a")(&seen)
+	}
+	if seen.deleted() && coin() {
+		recorded(&seen)
+	}
+	if coin() {
+		under(Limits{MaxAgeCeiling: some() + time.Hour, AfterTrainingFloor: some()})(&seen)
 	}
 	return seen
 }

@@ -5,51 +5,80 @@
 // # What it promises
 //
 // No byte of a dataset enters the store without the finalizer lethe.dev/erase on
-// its object: the finalizer is put on first, the location is published second,
-// and nobody gets credentials for a dataset without a location. The finalizer
-// comes off only after a fresh listing of the place was empty and a receipt is in
-// the store. Data in use by a run is never taken away from under it.
+// its object and a record in the ledger: both are there first, the location is
+// published after them, and nobody gets credentials for a dataset without a location.
+// The finalizer comes off only after others than who erased have listed the place and
+// found it empty, a signed receipt is in the store, the ledger says "erased", and
+// every run that was bound to the dataset names the receipt. Data in use by a run, or
+// on hold, is never taken away.
 //
 // # States
 //
 //	            sealed                 whole                run starts
-//	Open ----------------> Sealing ------------> Ready <--------------> InUse
-//	 |                        |                    |      runs end        |
-//	 | maxAge                 | no usable          | expiresAt            |
-//	 |                        v manifest           |                      |
-//	 |                     Invalid                 |                      |
-//	 |                        | maxAge             |                      |
-//	 +------------------------+---------+----------+                      |
-//	                                    v                                 |
-//	    kubectl delete ------------> Erasing <----------------------------+
-//	                                    |          (waits for the runs to end)
-//	    users gone, no upload possible, store empty, receipt written
+//	Open ----------------> Sealing ------------> Ready ---------------> InUse
+//	 |                        |                    |                     |  ^
+//	 | maxAge                 | no usable          |           runs end  |  | run starts
+//	 |                        v manifest, no key   |                     v  |
+//	 |                     Invalid                 | maxAge           Expiring
+//	 |                        | maxAge             |                     | afterTraining
+//	 +------------------------+---------+----------+---------------------+ or maxAge
+//	                                    v
+//	    kubectl delete ------------> Erasing
+//	                                    |
+//	    no hold, users gone, key destroyed, no upload possible, store empty,
+//	    receipt written, ledger closed, runs told
 //	                                    v
 //	                                  gone
 //
 // # Conditions
 //
 //	condition       status  reason              who clears it
-//	Ready           False   UploadOpen          the owner seals the dataset
+//	Ready           False   StoreUnavailable    the store answers again; retried
+//	                False   StoreUnsuitable     an administrator: the bucket has an object lock; looked at every minute
+//	                False   UploadOpen          the owner seals the dataset
 //	                False   CheckingManifest    the controller, when it has read the store
-//	                False   StoreUnavailable    the store answers again; retried
 //	                False   ManifestMissing     nobody: upload again under another name, delete this one
 //	                False   ManifestMalformed   nobody: upload again under another name, delete this one
 //	                False   Empty               nobody: upload again under another name, delete this one
 //	                False   Incomplete          nobody: upload again under another name, delete this one
+//	                False   KeyMissing          nobody: upload again under another name, delete this one
 //	                True    Verified            -
-//	                False   Erased              nobody: the dataset is deleted
+//	                False   Erased              nobody: the dataset is deleted, or came back after its erase
 //	InUse           True    RunsActive          the runs end or are deleted
 //	                False   NoActiveRuns        a run refers to the dataset
+//	Expiring        False   NeverUsed           a run uses the dataset and ends
+//	                False   RunsActive          the runs end
+//	                True    WindowRunning       a run starts, or the time is over
+//	Held            True    OnHold              the hold ends or is taken away
+//	                False   NoHold              a hold is set; or it came when the erase had begun, see the message
 //	Erasing         True    Deleted             nobody: the object goes
-//	ErasureBlocked  True    RunsActive          the runs, Jobs and Pods end or are deleted
+//	ErasureBlocked  True    OnHold              the hold ends or is taken away
+//	                True    RunsActive          the runs, Jobs and Pods end or are deleted
 //	                True    UploadsPossible     the credentials to upload end, in a minute or so
 //	                True    StoreUnavailable    the store answers again; retried
+//	                True    UnknownStore        an administrator points the operator at the right store; retried
+//	                True    ObjectLock          the date in the message, or an administrator; retried
 //	                True    EraseRefused        an administrator, see the message
 //	                True    EraseIncomplete     the next try; retried
 //	                False   Proceeding          -
 //
+// Held is there once there was a hold, Expiring until the deletion.
+//
 // # Decisions
+//
+// Order of placing. The finalizer; the identity of the store and the facts of the
+// bucket, which new datasets share for a minute; the ledger's record; the key; then
+// location and key's name in one status. After a crash between any two the next
+// finds what was done: the record is the same and so is the key. A deleted dataset
+// without a location asks the ledger: with a record it may have been placed and lost
+// its status, so it is erased as any other, with a receipt; without one nothing can be
+// there, and it is let go after the auditor found nothing.
+//
+// Limits. The administrator's ceilings and floors clamp what the owner asks for, at
+// every decision anew, and messages say so. So shortening is always possible, and
+// lengthening up to the ceiling. Floors hold off the expiry, never an owner's delete.
+// The ledger's record can not follow later changes: its last day is that of the
+// ceiling.
 //
 // Users of the data. A run that has not ended and refers to the dataset by name is
 // a user, unless it is bound to a predecessor of that name, and the time after
@@ -61,9 +90,28 @@
 // Uses. Only a run that is bound makes one, and only such runs are named in
 // status.activeRuns, so a name that has gone without a trace was a use.
 //
-// Order of an erase. The deletion timestamp; the end of the runs, of the Jobs and
-// Pods with a copy, and of the credentials to upload; the inventory, which goes into
-// the status; the removal; a fresh listing; the receipt; the finalizer.
+// Holds. A hold keeps data by being in the spec, from that moment on. That it was
+// set, changed, or has ended is written into the ledger first, then into the status,
+// and then told as an event; nothing expires and no key is destroyed before the
+// ledger knows the end. Who may set one is decided by config/policies.
+//
+// Order of an erase. The deletion timestamp, which is the fence; no hold; the end of
+// the runs, and of the Jobs and Pods with a copy; the announcement
+// (status.erasure.startTime); the key; the end of the credentials to upload; the
+// inventory, which goes into the status; the removal; the auditor's listing; the
+// receipt; the ledger's "erased"; the runs' condition DatasetErased; the event; the
+// finalizer. Each step may be repeated, and each that a receipt speaks of is in the
+// status before the next. Data that is under the bucket's key has no announcement of
+// its own: it begins with the inventory.
+//
+// The way back ends with the announcement. It is written on the very version of the
+// object that was read live, so a hold that comes a moment before makes the write
+// fail, and one that comes after comes too late, changes nothing and is told so. For
+// the same reason the key goes before the credentials to upload have ended: what they
+// still bring can not be read by anybody.
+//
+// A key that is missing keeps no erase from going on. While the dataset lives it is
+// found missing when the manifest is to be read; afterwards the broker finds out.
 //
 // Credentials to upload live staging.UploadLife. The last can have been given when
 // the dataset was sealed, or when it was deleted if it was not seen sealed before
@@ -71,9 +119,9 @@
 // So nothing is counted and nothing removed before both have passed, and no object
 // comes after the listing that the receipt stands for, except by a request that
 // began before the end of its credentials and is still running: the store lets it
-// finish, however long it takes. What it leaves lies in a place without a record,
-// where the sweeper, which is a later part, finds it. Nobody was given credentials
-// for a dataset without a place, so it does not wait.
+// finish, however long it takes. What it leaves is unreadable without the key, and
+// lies in a place whose account is closed, where the sweeper finds it. Nobody was
+// given credentials for a dataset without a place, so it does not wait.
 //
 // Local copies. An erase also waits for Jobs that have not ended and for Pods that
 // are not in a final phase and carry the dataset's UID as a label. A Pod in a final
@@ -82,25 +130,39 @@
 // (desiredStateOfWorldPopulator.findAndRemoveDeletedPods; SyncTerminatedPod then
 // waits until the folders are gone, and only after that lets the object go). The
 // phase may be seen some seconds before that is done, and a node that is cut off
-// may do it later; a receipt speaks about the store and not about nodes.
+// may do it later; a receipt speaks about the store and not about nodes, and says so.
 //
-// Live reads. Both irreversible decisions, to delete the object at its expiry and
-// to erase, are taken on what the API server says and not on the cache, so a run
-// that the cache has not seen yet is not overlooked. The deletion timestamp is
-// the fence: trainingrun and the broker refuse a deleted dataset, so the users
-// that are counted after it can only become fewer.
+// Live reads. What can not be undone, to delete the object at its expiry, to destroy
+// the key and to erase, is decided on what the API server says and not on the cache,
+// so a run that the cache has not seen yet is not overlooked. The deletion timestamp
+// is the fence: trainingrun and the broker refuse a deleted dataset, so the users
+// that are counted after it can only become fewer. A place and a key are given, and a
+// hold is noted, on a live read as well: an old version would make a key for a
+// dataset whose key is destroyed, or note a hold twice. The identity of the store is never
+// remembered for an erase.
 //
-// No polling. A timer runs until expiresAt, or until the last credentials to upload
-// end; everything else is woken by a watch. There are two exceptions. An erase that
-// waits for Jobs or Pods looks again every minute, because one that the operator did
-// not make can carry the dataset's UID and the watches do not see it. A dataset that
-// gets no turn at the store tries again soon. What failed at the store is tried
-// again by the rate limiter, at most a minute apart.
+// Runs are told by a patch of their status on the version that was read: conditions
+// are a list that their own controller writes too. A run that is gone needs no
+// telling; any other failure keeps the finalizer.
+//
+// No polling. A timer runs until expiresAt, until the end of a hold, or until the last
+// credentials to upload end; everything else is woken by a watch. There are three
+// exceptions. An erase that waits for Jobs or Pods looks again every minute, because
+// one that the operator did not make can carry the dataset's UID and the watches do
+// not see it. A dataset that gets no turn at the store tries again soon. A bucket that
+// is not fit is looked at every minute. What failed at the store is tried again by the
+// rate limiter, at most a minute apart.
 //
 // Turns. A check, an inventory or an erase can take an hour, so only a few run at
 // once, and far fewer than there are workers: what takes a moment (to place, seal or
-// expire a dataset) never waits for them. How long a manifest is read is bounded too.
+// expire a dataset, or to destroy its key) never waits for them. How long a manifest
+// is read is bounded too.
 //
-// Reading order: controller.go, observe.go, decide.go, report.go, act.go,
-// finalize.go.
+// Metrics. lethe_erase_overdue_seconds is computed at each scrape, from what the last
+// reconcile of each dataset saw: it grows while nothing is reconciled. Time for which
+// runs or a hold keep data is not overdue; lethe_erase_blocked counts those.
+//
+// Reading order: controller.go, observe.go, decide.go, limits.go, hold.go,
+// decide_erase.go, place.go, report.go, conditions.go, conditions_erase.go, act.go,
+// finalize.go, receipt.go, runs.go.
 package datasetretention

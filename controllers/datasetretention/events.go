@@ -12,8 +12,10 @@ import (
 
 // Reasons of events that are not the reason of a condition.
 const (
-	eventExpired = "Expired"
-	eventErased  = "Erased"
+	eventExpired  = "Expired"
+	eventErased   = "Erased"
+	eventHeld     = "Held"
+	eventReleased = "Released"
 )
 
 // Actions of events: what the controller was doing.
@@ -21,6 +23,8 @@ const (
 	actionCheck  = "Check"
 	actionErase  = "Erase"
 	actionExpire = "Expire"
+	actionHold   = "Hold"
+	actionPlace  = "Place"
 )
 
 // occurrence is an event to be sent.
@@ -29,23 +33,52 @@ type occurrence struct {
 }
 
 // transitions are the events for what changed between two statuses: verdicts on a
-// sealed dataset, trouble with the store, and what holds an erase up.
+// sealed dataset, trouble with the store, holds, and what holds an erase up.
 func transitions(before, after v1alpha1.DatasetRetentionStatus) []occurrence {
 	var out []occurrence
 	if c, changed := changedTo(before, after, v1alpha1.ConditionReady); changed {
 		switch {
 		case c.Status == metav1.ConditionTrue:
 			out = append(out, occurrence{corev1.EventTypeNormal, c.Reason, actionCheck, c.Message})
+		case c.Reason == v1alpha1.ReasonStoreUnsuitable, c.Reason == v1alpha1.ReasonErased && after.State != v1alpha1.DatasetErasing:
+			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionPlace, c.Message})
 		case unusable(c.Reason) || c.Reason == v1alpha1.ReasonStoreUnavailable:
 			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionCheck, c.Message})
 		}
 	}
+	out = append(out, holdTransitions(before, after)...)
 	c, changed := changedTo(before, after, v1alpha1.ConditionErasureBlocked)
 	// That an upload may be under way passes by itself within minutes: no news.
 	if changed && c.Status == metav1.ConditionTrue && c.Reason != v1alpha1.ReasonUploadsPossible {
 		out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionErase, c.Message})
 	}
 	return out
+}
+
+// holdTransitions are the events for a hold that was set, changed or ended, each of
+// which is in the ledger by now, and for one that came too late.
+func holdTransitions(before, after v1alpha1.DatasetRetentionStatus) []occurrence {
+	was, now := before.Hold, after.Hold
+	switch {
+	case now != nil && (was == nil || was.Reason != now.Reason || !was.Until.Equal(&now.Until)):
+		return []occurrence{{
+			corev1.EventTypeNormal, eventHeld, actionHold,
+			clip("The data is on hold until " + stamp(now.Until.Time) + ": " + now.Reason),
+		}}
+	case was != nil && now == nil:
+		return []occurrence{{
+			corev1.EventTypeNormal, eventReleased, actionHold,
+			clip("The hold on the data has ended: " + was.Reason),
+		}}
+	}
+	late := func(s v1alpha1.DatasetRetentionStatus) bool {
+		c := apimeta.FindStatusCondition(s.Conditions, v1alpha1.ConditionHeld)
+		return c != nil && c.Message == tooLate
+	}
+	if late(after) && !late(before) {
+		return []occurrence{{corev1.EventTypeWarning, v1alpha1.ReasonNoHold, actionHold, tooLate}}
+	}
+	return nil
 }
 
 // changedTo gives a condition whose status or reason is another than before. A

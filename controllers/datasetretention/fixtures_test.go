@@ -16,7 +16,9 @@ const (
 	testName      = "digits"
 	testUID       = types.UID("6a1f8c1e-0c9b-4f5e-9a53-5f6f3f1d2b7c")
 	testBucket    = "datasets"
-	testDigest    = "sha256:aaaa"
+	testDigest    = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	testStore     = "00112233445566778899aabbccddeeff"
+	testKeyID     = "ffeeddccbbaa99887766554433221100"
 	testMaxAge    = 720 * time.Hour
 	testWindow    = 24 * time.Hour
 )
@@ -55,8 +57,9 @@ func sealed(d *v1alpha1.DatasetRetention) { d.Spec.Sealed = true }
 
 func placed(d *v1alpha1.DatasetRetention) {
 	d.Status.Location = &v1alpha1.ObjectLocation{
-		Bucket: testBucket, Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
+		Bucket: testBucket, Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)), Store: testStore,
 	}
+	d.Status.KeyID = testKeyID
 	d.Status.ObservedGeneration = 1
 }
 
@@ -79,8 +82,42 @@ func deleted(d *v1alpha1.DatasetRetention) {
 	d.Generation++
 }
 
-func counted(d *v1alpha1.DatasetRetention) {
-	d.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(after(time.Hour)), Versions: 4, Bytes: 400, Uploads: 1}
+// begins is a dataset whose erase was announced, and whose key may be gone or not.
+func begins(d *v1alpha1.DatasetRetention) {
+	d.Status.Erasure = &v1alpha1.ErasureStatus{StartTime: *at(after(time.Hour))}
+}
+
+// keyless is a dataset whose key is destroyed.
+func keyless(d *v1alpha1.DatasetRetention) {
+	begins(d)
+	d.Status.Erasure.KeyDestroyedTime = at(after(time.Hour))
+}
+
+// inventoried is a dataset whose data was counted before it is removed.
+func inventoried(d *v1alpha1.DatasetRetention) {
+	keyless(d)
+	e := d.Status.Erasure
+	e.InventoryTime, e.Versions, e.Bytes, e.Uploads = at(after(time.Hour)), 4, 400, 1
+}
+
+// underBucketKey is a dataset without a key of its own.
+func underBucketKey(d *v1alpha1.DatasetRetention) {
+	d.Spec.Encryption, d.Status.KeyID = v1alpha1.EncryptionBucket, ""
+}
+
+const testCase = "case 2026-117"
+
+// onHold asks for a hold; knownHold is one that the ledger knows.
+func onHold(until time.Time) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Spec.Hold = &v1alpha1.Hold{Reason: testCase, Until: metav1.NewTime(until)}
+	}
+}
+
+func knownHold(until time.Time) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Status.Hold = &v1alpha1.HoldStatus{Reason: testCase, Until: metav1.NewTime(until), Since: metav1.NewTime(created())}
+	}
 }
 
 func keep(window, maxAge time.Duration) datasetMod {
@@ -99,7 +136,7 @@ func wasActive(names ...string) datasetMod {
 
 func movedTo(bucket, prefix string) datasetMod {
 	return func(d *v1alpha1.DatasetRetention) {
-		d.Status.Location = &v1alpha1.ObjectLocation{Bucket: bucket, Prefix: prefix}
+		d.Status.Location = &v1alpha1.ObjectLocation{Bucket: bucket, Prefix: prefix, Store: testStore}
 	}
 }
 
@@ -116,7 +153,7 @@ type seenMod func(*observed)
 
 // saw is what was observed of a dataset at a time.
 func saw(now time.Time, d *v1alpha1.DatasetRetention, mods ...seenMod) observed {
-	seen := observed{now: now, dataset: d, home: v1alpha1.ObjectLocation{
+	seen := observed{now: now, dataset: d, store: testStore, home: v1alpha1.ObjectLocation{
 		Bucket: testBucket, Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
 	}}
 	for _, mod := range mods {
@@ -138,6 +175,24 @@ func inventory(versions, bytes, uploads int64) seenMod {
 func found(s sealCheck) seenMod { return func(o *observed) { o.seal = &s } }
 
 func storeFailed(err error) seenMod { return func(o *observed) { o.storeErr = err } }
+
+// recorded is a dataset of which the ledger knows.
+func recorded(o *observed) { o.recorded = true }
+
+// gotPlace is a dataset that was given its place just now.
+func gotPlace(o *observed) {
+	location := o.home
+	location.Store = testStore
+	o.placing = placing{location: &location, keyID: testKeyID}
+}
+
+// gotNone is a dataset that can not have a place.
+func gotNone(reason string) seenMod { return func(o *observed) { o.placing.refused = reason } }
+
+// toldLedger is when the ledger took what is new of a hold.
+func toldLedger(o *observed) { o.noted = true }
+
+func under(l Limits) seenMod { return func(o *observed) { o.limits = l } }
 
 // noTurn is a store that others keep busy.
 func noTurn(o *observed) { o.busy = true }

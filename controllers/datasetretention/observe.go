@@ -3,6 +3,7 @@ package datasetretention
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,18 +16,32 @@ import (
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/datasetkey"
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/internal/index"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
 // observed is everything that a decision about one dataset needs.
 type observed struct {
 	// now is the time of the whole reconcile, in whole seconds, as the API stores it.
 	now time.Time
-	// dataset as it was read: live if what is due can not be undone, else cached.
+	// dataset as it was read: live where unsure says so, else cached.
 	dataset *v1alpha1.DatasetRetention
-	// home is where the dataset's data must lie, derived from its UID.
+	// limits are the administrator's.
+	limits Limits
+	// home is where the dataset's data must lie, derived from its UID; without the
+	// store.
 	home v1alpha1.ObjectLocation
+	// store is the identity of the store that the data was put into; that of the
+	// store as it is now if nothing says that any was. Read for a deleted dataset.
+	store string
+	// keyID names the key of a deleted dataset whose status does not; empty: it does,
+	// or there is none.
+	keyID string
+	// recorded: the ledger says that data may be there. Read for a deleted dataset
+	// without a place in its status.
+	recorded bool
 	// runs of the namespace that refer to the dataset, without those of a
 	// predecessor of its name, in alphabetical order.
 	runs []run
@@ -38,6 +53,12 @@ type observed struct {
 	seal *sealCheck
 	// inventory is what an erase would remove; nil: not asked for, or storeErr.
 	inventory *erasure.Inventory
+	// placing is what came of giving the dataset its place, and noted is true once the
+	// ledger knows what is new of its hold. Both are set when it was done.
+	placing placing
+	noted   bool
+	// keyDestroyed is when the dataset's key was gone; zero: it was not destroyed now.
+	keyDestroyed time.Time
 	// busy: the store should have been asked, but too many others are at it.
 	busy bool
 	// storeErr is why the store could not be asked; nil: it was not, or it answered.
@@ -62,7 +83,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (obs
 	if err != nil || seen.done() {
 		return seen, err
 	}
-	if seen.deleted() || due(seen) {
+	if unsure(seen) {
 		if seen, err = r.look(ctx, r.live, key); err != nil || seen.done() {
 			return seen, err
 		}
@@ -74,8 +95,18 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (obs
 	if seen.copies, err = r.lookForCopies(ctx, seen.dataset); err != nil {
 		return seen, err
 	}
+	if err := r.lookForPlace(ctx, &seen); err != nil {
+		seen.storeErr = err
+		return seen, nil
+	}
 	r.lookAtInventory(ctx, &seen)
 	return seen, nil
+}
+
+// unsure reports whether what is to be done can not be undone, or would be done
+// twice by who looks at an old version, so that the API server is asked.
+func unsure(seen observed) bool {
+	return seen.deleted() || due(seen) || seen.dataset.Status.Location == nil || holdNews(seen) != nil
 }
 
 // look reads the dataset and its runs through one reader.
@@ -87,6 +118,7 @@ func (r *Reconciler) look(ctx context.Context, from client.Reader, key types.Nam
 	seen := observed{
 		now:     r.opts.Clock.Now().UTC().Truncate(time.Second),
 		dataset: d,
+		limits:  r.opts.Limits,
 		home: v1alpha1.ObjectLocation{
 			Bucket: r.opts.DatasetsBucket,
 			Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
@@ -156,7 +188,16 @@ func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
 		return
 	}
 	defer r.turns.give()
-	found, err := checkSeal(ctx, r.opts.Store, seen.home, maxManifest)
+	key, err := r.sealKey(ctx, seen.dataset)
+	if errors.Is(err, datasetkey.ErrNotFound) {
+		seen.seal = &sealCheck{reason: v1alpha1.ReasonKeyMissing}
+		return
+	}
+	if err != nil {
+		seen.storeErr = &keyFault{fmt.Errorf("get the dataset's key: %w", err)}
+		return
+	}
+	found, err := checkSeal(ctx, r.opts.Store(key), seen.home, maxManifest)
 	if err != nil {
 		seen.storeErr = fmt.Errorf("check manifest: %w", err)
 		return
@@ -164,22 +205,78 @@ func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
 	seen.seal = &found
 }
 
+// sealKey is the key that the dataset's data is under; the zero key for none. One
+// that took the place of another is none of the dataset's.
+func (r *Reconciler) sealKey(ctx context.Context, d *v1alpha1.DatasetRetention) (objectstore.Key, error) {
+	if !ownKey(d) {
+		return objectstore.Key{}, nil
+	}
+	key, err := r.opts.Keys.Get(ctx, d.UID)
+	if err == nil && d.Status.KeyID != "" && key.ID() != d.Status.KeyID {
+		return objectstore.Key{}, datasetkey.ErrNotFound
+	}
+	return key, err
+}
+
+// lookForPlace finds out into which store the data of a deleted dataset was put. The
+// status says so; if it was lost, or if the operator died before it was written, the
+// ledger does.
+func (r *Reconciler) lookForPlace(ctx context.Context, seen *observed) error {
+	d := seen.dataset
+	if d.Status.Location != nil {
+		seen.store = d.Status.Location.Store
+		return nil
+	}
+	account, err := r.opts.Ledger.Read(ctx, d.Namespace, string(d.UID))
+	if err != nil {
+		return fmt.Errorf("read the dataset's account in the ledger: %w", err)
+	}
+	if account.Record == nil {
+		seen.store, err = r.opts.Eraser.Identity(ctx, seen.home.Bucket)
+		return err
+	}
+	seen.recorded, seen.store = true, account.Record.Store
+	if !ownKey(d) || begun(d) {
+		return nil
+	}
+	key, err := r.opts.Keys.Get(ctx, d.UID)
+	switch {
+	case errors.Is(err, datasetkey.ErrNotFound), errors.Is(err, datasetkey.ErrMalformed):
+		return nil // It is destroyed all the same, without a name.
+	case err != nil:
+		return &keyFault{fmt.Errorf("get the dataset's key: %w", err)}
+	}
+	seen.keyID = key.ID()
+	return nil
+}
+
 // lookAtInventory counts what an erase will remove, once: the counts of the first
 // time are in the status, and a later one would find less.
 func (r *Reconciler) lookAtInventory(ctx context.Context, seen *observed) {
-	if seen.dataset.Status.Erasure != nil || len(eraseVetoes(*seen)) > 0 {
+	if counted(seen.dataset) || keyDue(*seen) || len(eraseVetoes(*seen)) > 0 {
 		return
 	}
 	if seen.busy = !r.turns.take(ctx); seen.busy {
 		return
 	}
 	defer r.turns.give()
-	found, err := r.opts.Eraser.Inventory(ctx, target(*seen))
+	found, err := r.takeInventory(ctx, *seen)
 	if err != nil {
 		seen.storeErr = fmt.Errorf("take inventory: %w", err)
 		return
 	}
 	seen.inventory = &found
+}
+
+// takeInventory looks with the auditor first where nothing should be: what never was
+// there needs no guard.
+func (r *Reconciler) takeInventory(ctx context.Context, seen observed) (erasure.Inventory, error) {
+	if neverPlaced(seen) {
+		if empty, err := r.opts.Eraser.Verify(ctx, target(seen)); err != nil || empty {
+			return erasure.Inventory{}, err
+		}
+	}
+	return r.opts.Eraser.Inventory(ctx, target(seen))
 }
 
 // deleted reports whether the dataset's object is deleted and waits for its erase.
@@ -223,5 +320,7 @@ func (o observed) runsThat(fit func(run) bool) []string {
 
 // target is what an erase works on: always the derived place, never one that was read.
 func target(seen observed) erasure.Target {
-	return erasure.Target{Bucket: seen.home.Bucket, Prefix: seen.home.Prefix, UID: string(seen.dataset.UID)}
+	return erasure.Target{
+		Bucket: seen.home.Bucket, Prefix: seen.home.Prefix, UID: string(seen.dataset.UID), Store: seen.store,
+	}
 }

@@ -22,153 +22,164 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/erasure"
-	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
+	"github.com/lethe-dev/lethe/controllers/datasetkey"
 )
 
 func TestDatasetsAtRestAreNotWritten(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	var keys []client.ObjectKey
-	for i := range 200 {
-		d := newDataset(raw, func(d *v1alpha1.DatasetRetention) {
-			d.Name = fmt.Sprintf("dataset-%03d", i)
-			d.UID = types.UID(fmt.Sprintf("uid-%03d", i))
-		})
-		if i%2 == 0 {
-			usable(d)
-			d.Finalizers = []string{v1alpha1.FinalizerErase}
-		}
-		if i%4 == 0 {
-			r := l.startRun("run-of-" + d.Name)
-			r.Spec.DatasetRef.Name = d.Name
-			l.must(l.api.Update(t.Context(), r))
-			r.Status.Dataset.UID = d.UID
-			l.endRun(r)
-		}
-		l.must(l.api.Create(t.Context(), d))
-		keys = append(keys, client.ObjectKeyFromObject(d))
-	}
-	resync := func() int {
-		writes := l.faults.writes
-		for _, key := range keys {
-			if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
-				t.Fatalf("reconcile %s: %v", key.Name, err)
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		var keys []client.ObjectKey
+		for i := range 200 {
+			d := newDataset(raw, func(d *v1alpha1.DatasetRetention) {
+				d.Name = fmt.Sprintf("dataset-%03d", i)
+				d.UID = types.UID(fmt.Sprintf("6a1f8c1e-0c9b-4f5e-9a53-%012d", i))
+			})
+			if i%2 == 0 {
+				usable(d)
+				d.Finalizers = []string{v1alpha1.FinalizerErase}
 			}
+			if i%4 == 0 {
+				r := l.startRun("run-of-" + d.Name)
+				r.Spec.DatasetRef.Name = d.Name
+				l.must(l.api.Update(t.Context(), r))
+				r.Status.Dataset.UID = d.UID
+				l.endRun(r)
+			}
+			l.add(d)
+			keys = append(keys, client.ObjectKeyFromObject(d))
 		}
-		return l.faults.writes - writes
-	}
-	if first := resync(); first != 300 {
-		t.Errorf("%d writes at first, want 2 for each of 100 new datasets and 1 for each of 100 known ones", first)
-	}
-	l.restart()
-	if second := resync(); second != 0 {
-		t.Errorf("%d writes at the resync, want none", second)
-	}
+		resync := func() int {
+			writes := l.faults.onDatasets
+			for _, key := range keys {
+				if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+					t.Fatalf("reconcile %s: %v", key.Name, err)
+				}
+			}
+			return l.faults.onDatasets - writes
+		}
+		if first := resync(); first != 300 {
+			t.Errorf("%d writes at first, want 2 for each of 100 new datasets and 1 for each of 100 known ones", first)
+		}
+		l.restart()
+		if second := resync(); second != 0 {
+			t.Errorf("%d writes at the resync, want none", second)
+		}
+	})
 }
 
 func TestWritesOfARunsLife(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	l.must(l.api.Create(t.Context(), newDataset(raw)))
-	l.settle()
-	l.upload()
-	l.settle()
-	before := l.faults.writes
-	r := l.startRun("run-1")
-	bound := r.Status.DeepCopy()
-	r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
-	l.must(l.api.Status().Update(t.Context(), r))
-	l.settle()
-	r.Status = *bound
-	l.must(l.api.Status().Update(t.Context(), r))
-	l.settle()
-	l.clock.SetTime(after(time.Hour))
-	l.settle()
-	l.endRun(r)
-	l.settle()
-	l.must(l.api.Delete(t.Context(), r))
-	l.clock.SetTime(after(2 * time.Hour))
-	l.settle()
-	if got := l.faults.writes - before; got != 2 {
-		t.Errorf("%d writes on the dataset in a run's life, want 2", got)
-	}
-	d, _ := l.dataset()
-	if want := at(after(time.Hour)); !d.Status.LastUsedTime.Equal(want) {
-		t.Errorf("last used %v, want %v", d.Status.LastUsedTime, want)
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.must(l.api.Create(t.Context(), newDataset(raw)))
+		l.settle()
+		l.upload()
+		l.settle()
+		before := l.faults.onDatasets
+		r := l.startRun("run-1")
+		bound := r.Status.DeepCopy()
+		r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
+		l.must(l.api.Status().Update(t.Context(), r))
+		l.settle()
+		r.Status = *bound
+		l.must(l.api.Status().Update(t.Context(), r))
+		l.settle()
+		l.until(after(time.Hour))
+		l.settle()
+		l.endRun(r)
+		l.settle()
+		l.must(l.api.Delete(t.Context(), r))
+		l.until(after(2 * time.Hour))
+		l.settle()
+		if got := l.faults.onDatasets - before; got != 2 {
+			t.Errorf("%d writes on the dataset in a run's life, want 2", got)
+		}
+		d, _ := l.dataset()
+		if want := at(after(time.Hour)); !d.Status.LastUsedTime.Equal(want) {
+			t.Errorf("last used %v, want %v", d.Status.LastUsedTime, want)
+		}
+	})
 }
 
 func TestReconcileAsksForItsTime(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	l.must(l.api.Create(t.Context(), newDataset(usable)))
-	l.clock.SetTime(after(time.Hour))
-	got, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
-	if err != nil || got.RequeueAfter != testMaxAge-time.Hour {
-		t.Errorf("looks again in %v (error %v), want %v", got.RequeueAfter, err, testMaxAge-time.Hour)
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.add(newDataset(usable))
+		l.until(after(time.Hour))
+		got, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
+		if err != nil || got.RequeueAfter != testMaxAge-time.Hour {
+			t.Errorf("looks again in %v (error %v), want %v", got.RequeueAfter, err, testMaxAge-time.Hour)
+		}
+	})
 }
 
 func TestRunThatNeverBeganMakesNoUse(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	l.must(l.api.Create(t.Context(), newDataset(usable)))
-	r := l.startRun("run-1")
-	r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
-	l.must(l.api.Status().Update(t.Context(), r))
-	l.settle()
-	l.wantState(v1alpha1.DatasetReady)
-	l.must(l.api.Delete(t.Context(), r))
-	l.clock.SetTime(after(time.Hour))
-	l.settle()
-	l.wantState(v1alpha1.DatasetReady)
-	d, _ := l.dataset()
-	if d.Status.LastUsedTime != nil || !d.Status.ExpiresAt.Equal(at(after(testMaxAge))) {
-		t.Errorf("last used %v, expires %v", d.Status.LastUsedTime, d.Status.ExpiresAt)
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.add(newDataset(usable))
+		r := l.startRun("run-1")
+		r.Status.State, r.Status.Dataset = v1alpha1.RunPending, nil
+		l.must(l.api.Status().Update(t.Context(), r))
+		l.settle()
+		l.wantState(v1alpha1.DatasetReady)
+		l.must(l.api.Delete(t.Context(), r))
+		l.until(after(time.Hour))
+		l.settle()
+		l.wantState(v1alpha1.DatasetReady)
+		d, _ := l.dataset()
+		if d.Status.LastUsedTime != nil || !d.Status.ExpiresAt.Equal(at(after(testMaxAge))) {
+			t.Errorf("last used %v, expires %v", d.Status.LastUsedTime, d.Status.ExpiresAt)
+		}
+	})
 }
 
 func TestPredecessorsRunsAreNoUsers(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	l.must(l.api.Create(t.Context(), newDataset(usable)))
-	r := l.startRun("run-1")
-	r.Status.Dataset.UID = "predecessor"
-	l.must(l.api.Status().Update(t.Context(), r))
-	l.settle()
-	l.wantState(v1alpha1.DatasetReady)
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.add(newDataset(usable))
+		r := l.startRun("run-1")
+		r.Status.Dataset.UID = "predecessor"
+		l.must(l.api.Status().Update(t.Context(), r))
+		l.settle()
+		l.wantState(v1alpha1.DatasetReady)
+	})
 }
 
 func TestExpiryDeletesOnlyWhatItSaw(t *testing.T) {
 	t.Parallel()
 	f := &faults{}
-	l := newLife(t, f)
-	l.must(l.api.Create(t.Context(), newDataset(usable)))
-	l.settle()
-	l.clock.SetTime(after(testMaxAge))
-	// The owner makes the time longer in the moment before the delete.
-	longer := interceptor.NewClient(l.api, interceptor.Funcs{
-		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			d, _ := l.dataset()
-			d.Spec.Retention.MaxAge.Duration = 2 * testMaxAge
-			l.must(l.api.Update(ctx, d))
-			return c.Delete(ctx, o, opts...)
-		},
+	alive(t, f, func(l *life) {
+		t := l.t
+		l.add(newDataset(usable))
+		l.settle()
+		l.until(after(testMaxAge))
+		// The owner makes the time longer in the moment before the delete.
+		longer := interceptor.NewClient(l.api, interceptor.Funcs{
+			Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
+				d, _ := l.dataset()
+				d.Spec.Retention.MaxAge.Duration = 2 * testMaxAge
+				l.must(l.api.Update(ctx, d))
+				return c.Delete(ctx, o, opts...)
+			},
+		})
+		l.keeper.client = longer
+		if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
+			t.Errorf("a dataset that changed is no error: %v", err)
+		}
+		if d, there := l.dataset(); !there || d.DeletionTimestamp != nil {
+			t.Error("a dataset was deleted whose time had been made longer")
+		}
 	})
-	l.keeper.client = longer
-	if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
-		t.Errorf("a dataset that changed is no error: %v", err)
-	}
-	if d, there := l.dataset(); !there || d.DeletionTimestamp != nil {
-		t.Error("a dataset was deleted whose time had been made longer")
-	}
 }
 
 func TestStaleCacheNeverTakesData(t *testing.T) {
 	t.Parallel()
 	cases := map[string]func(l *life){
-		"at the expiry": func(l *life) { l.clock.SetTime(after(testMaxAge)) },
+		"at the expiry": func(l *life) { l.until(after(testMaxAge)) },
 		"at the erase": func(l *life) {
 			d, _ := l.dataset()
 			l.must(l.api.Delete(l.t.Context(), d))
@@ -177,22 +188,24 @@ func TestStaleCacheNeverTakesData(t *testing.T) {
 	for name, end := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLife(t, &faults{})
-			l.must(l.api.Create(t.Context(), newDataset(usable)))
-			l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
-			l.settle()
-			l.startRun("run-1")
-			end(l)
-			// The cache has not seen the run yet.
-			l.keeper.client = interceptor.NewClient(l.api, interceptor.Funcs{
-				List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return nil },
+			alive(t, &faults{}, func(l *life) {
+				t := l.t
+				l.add(newDataset(usable))
+				l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
+				l.settle()
+				l.startRun("run-1")
+				end(l)
+				// The cache has not seen the run yet.
+				l.keeper.client = interceptor.NewClient(l.api, interceptor.Funcs{
+					List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error { return nil },
+				})
+				if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
+					t.Fatalf("reconcile: %v", err)
+				}
+				if d, there := l.dataset(); !there || len(d.Status.ActiveRuns) != 1 || l.warehouse.left(t, testPrefix) != 1 {
+					t.Errorf("the run was overlooked: %+v", d.Status)
+				}
 			})
-			if _, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key}); err != nil {
-				t.Fatalf("reconcile: %v", err)
-			}
-			if d, there := l.dataset(); !there || len(d.Status.ActiveRuns) != 1 || l.warehouse.left(t, testPrefix) != 1 {
-				t.Errorf("the run was overlooked: %+v", d.Status)
-			}
 		})
 	}
 }
@@ -200,130 +213,120 @@ func TestStaleCacheNeverTakesData(t *testing.T) {
 func TestEraseWaitsForLocalCopies(t *testing.T) {
 	t.Parallel()
 	label := map[string]string{v1alpha1.LabelDatasetUID: string(testUID)}
-	l := newLife(t, &faults{})
-	l.clock.SetTime(after(time.Hour))
-	d := newDataset(usable)
-	l.must(l.api.Create(t.Context(), d))
-	l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
-	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "j", Labels: label}}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "p", Labels: label}}
-	other := pod.DeepCopy()
-	other.Name, other.Labels = "q", map[string]string{v1alpha1.LabelDatasetUID: "another"}
-	for _, o := range []client.Object{job, pod, other} {
-		l.must(l.api.Create(t.Context(), o))
-	}
-	l.must(l.api.Delete(t.Context(), d))
-	blocked := func(want string) {
-		t.Helper()
-		l.settle()
-		got, there := l.dataset()
-		if !there || got.Status.Reason != v1alpha1.ReasonRunsActive || !strings.Contains(got.Status.Message, want) {
-			t.Fatalf("status %s: %q (object there: %v), want it to wait for %s", got.Status.Reason, got.Status.Message, there, want)
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.until(after(time.Hour))
+		d := newDataset(usable)
+		l.add(d)
+		l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
+		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "j", Labels: label}}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: testNamespace, Name: "p", Labels: label}}
+		other := pod.DeepCopy()
+		other.Name, other.Labels = "q", map[string]string{v1alpha1.LabelDatasetUID: "another"}
+		for _, o := range []client.Object{job, pod, other} {
+			l.must(l.api.Create(t.Context(), o))
 		}
-	}
-	blocked("job/j, pod/p have")
-	again, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
-	if err != nil || again.RequeueAfter != time.Minute {
-		t.Errorf("looks again in %v (error %v), want a minute: no watch sees a foreign job", again.RequeueAfter, err)
-	}
-	l.must(l.api.Delete(t.Context(), job))
-	blocked("as pod/p has ended")
-	pod.Status.Phase = corev1.PodFailed
-	l.must(l.api.Status().Update(t.Context(), pod))
-	l.settle()
-	if _, there := l.dataset(); there || l.warehouse.left(t, testPrefix) > 0 {
-		t.Error("a pod that has ended holds the erase up")
-	}
+		l.must(l.api.Delete(t.Context(), d))
+		blocked := func(want string) {
+			t.Helper()
+			l.settle()
+			got, there := l.dataset()
+			if !there || got.Status.Reason != v1alpha1.ReasonRunsActive || !strings.Contains(got.Status.Message, want) {
+				t.Fatalf("status %s: %q (object there: %v), want it to wait for %s", got.Status.Reason, got.Status.Message, there, want)
+			}
+		}
+		blocked("job/j, pod/p have")
+		again, err := l.keeper.Reconcile(t.Context(), ctrl.Request{NamespacedName: l.key})
+		if err != nil || again.RequeueAfter != time.Minute {
+			t.Errorf("looks again in %v (error %v), want a minute: no watch sees a foreign job", again.RequeueAfter, err)
+		}
+		l.must(l.api.Delete(t.Context(), job))
+		blocked("as pod/p has ended")
+		pod.Status.Phase = corev1.PodFailed
+		l.must(l.api.Status().Update(t.Context(), pod))
+		l.settle()
+		if _, there := l.dataset(); there || l.warehouse.left(t, testPrefix) > 0 {
+			t.Error("a pod that has ended holds the erase up")
+		}
+	})
 }
 
 func TestForeignPlaceIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	d := newDataset(usable, movedTo(testBucket, neighbourPrefix))
-	l.must(l.api.Create(t.Context(), d))
-	l.must(l.api.Delete(t.Context(), d))
-	l.settle()
-	got, there := l.dataset()
-	if !there || got.Status.Reason != v1alpha1.ReasonEraseRefused || got.Status.Erasure != nil {
-		t.Errorf("status %+v (object there: %v)", got.Status, there)
-	}
-	if value := valueOf(t, l.keeper.metrics.blocked.WithLabelValues(v1alpha1.ReasonEraseRefused)); value != 1 {
-		t.Errorf("metric says %v blocked datasets", value)
-	}
-}
-
-func TestDatasetWhoseStatusWasLostIsErased(t *testing.T) {
-	t.Parallel()
-	l := newLife(t, &faults{})
-	d := newDataset(raw)
-	l.must(l.api.Create(t.Context(), d))
-	l.settle()
-	l.upload()
-	d, _ = l.dataset()
-	d.Status = v1alpha1.DatasetRetentionStatus{}
-	l.must(l.api.Status().Update(t.Context(), d))
-	l.must(l.api.Delete(t.Context(), d))
-	l.settle()
-	if left := l.warehouse.left(t, testPrefix); left != 0 {
-		t.Errorf("%d objects are left", left)
-	}
-	if _, there := l.dataset(); there || len(l.warehouse.receipts(t)) != 1 {
-		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts(t)))
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		d := newDataset(usable, movedTo(testBucket, neighbourPrefix))
+		l.add(d)
+		l.must(l.api.Delete(t.Context(), d))
+		l.settle()
+		got, there := l.dataset()
+		if !there || got.Status.Reason != v1alpha1.ReasonEraseRefused || got.Status.Erasure != nil {
+			t.Errorf("status %+v (object there: %v)", got.Status, there)
+		}
+		if value := valueOf(t, l.keeper.metrics.blocked.WithLabelValues(v1alpha1.ReasonEraseRefused)); value != 1 {
+			t.Errorf("metric says %v blocked datasets", value)
+		}
+	})
 }
 
 func TestNeverPlacedDatasetIsLetGoWithoutAReceipt(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	d := newDataset()
-	l.must(l.api.Create(t.Context(), d))
-	l.must(l.api.Delete(t.Context(), d))
-	l.settle()
-	if _, there := l.dataset(); there || len(l.warehouse.receipts(t)) > 0 {
-		t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts(t)))
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		d := newDataset()
+		l.add(d)
+		l.must(l.api.Delete(t.Context(), d))
+		l.settle()
+		if _, there := l.dataset(); there || len(l.warehouse.receipts(t)) > 0 {
+			t.Errorf("object there: %v, receipts: %d", there, len(l.warehouse.receipts(t)))
+		}
+	})
 }
 
 func TestForeignFinalizerStays(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	l.clock.SetTime(after(time.Hour))
-	d := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Finalizers = append(d.Finalizers, "example.com/audit") })
-	l.must(l.api.Create(t.Context(), d))
-	l.must(l.api.Delete(t.Context(), d))
-	l.settle()
-	writes := l.faults.writes
-	l.settle()
-	got, there := l.dataset()
-	if diff := cmp.Diff([]string{"example.com/audit"}, got.Finalizers); !there || diff != "" {
-		t.Errorf("finalizers (-want +got):\n%s", diff)
-	}
-	if l.faults.writes != writes {
-		t.Error("a dataset that is not ours any more was written")
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.until(after(time.Hour))
+		d := newDataset(usable, func(d *v1alpha1.DatasetRetention) { d.Finalizers = append(d.Finalizers, "example.com/audit") })
+		l.add(d)
+		l.must(l.api.Delete(t.Context(), d))
+		l.settle()
+		writes := l.faults.writes
+		l.settle()
+		got, there := l.dataset()
+		if diff := cmp.Diff([]string{"example.com/audit"}, got.Finalizers); !there || diff != "" {
+			t.Errorf("finalizers (-want +got):\n%s", diff)
+		}
+		if l.faults.writes != writes {
+			t.Error("a dataset that is not ours any more was written")
+		}
+	})
 }
 
 func TestEventsOfALife(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	recorder := events.NewFakeRecorder(100)
-	l.keeper.opts.Events = recorder
-	l.expires()
-	close(recorder.Events)
-	var got []string
-	for e := range recorder.Events {
-		got = append(got, strings.Join(strings.Fields(e)[:2], " "))
-	}
-	if diff := cmp.Diff([]string{"Normal Verified", "Normal Expired", "Normal Erased"}, got); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
-	want := map[string]float64{"datasets": 1, "versions": 6}
-	counts := map[string]float64{
-		"datasets": valueOf(t, l.keeper.metrics.datasets), "versions": valueOf(t, l.keeper.metrics.versions),
-	}
-	if diff := cmp.Diff(want, counts); diff != "" {
-		t.Errorf("metrics (-want +got):\n%s", diff)
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		recorder := events.NewFakeRecorder(100)
+		l.keeper.opts.Events = recorder
+		l.expires()
+		close(recorder.Events)
+		var got []string
+		for e := range recorder.Events {
+			got = append(got, strings.Join(strings.Fields(e)[:2], " "))
+		}
+		if diff := cmp.Diff([]string{"Normal Verified", "Normal Expired", "Normal Erased"}, got); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		want := map[string]float64{"datasets": 1, "versions": 6}
+		counts := map[string]float64{
+			"datasets": valueOf(t, l.keeper.metrics.datasets), "versions": valueOf(t, l.keeper.metrics.versions),
+		}
+		if diff := cmp.Diff(want, counts); diff != "" {
+			t.Errorf("metrics (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestTransitions(t *testing.T) {
@@ -365,10 +368,11 @@ func TestTransitions(t *testing.T) {
 func TestNewWantsEverything(t *testing.T) {
 	t.Parallel()
 	whole := func() Options {
-		w := newWarehouse(&faults{}, objectstoretest.Versioned)
+		w := newWarehouse(t, &faults{})
+		engine, accounts, book := w.books(t, false)
 		return Options{
-			DatasetsBucket: testBucket, Store: w, Eraser: &erasure.Engine{}, Clock: clocktesting.NewFakePassiveClock(created()),
-			Events: events.NewFakeRecorder(1), Metrics: prometheus.NewRegistry(),
+			DatasetsBucket: testBucket, Store: w.view, Eraser: engine, Keys: &datasetkey.Ring{}, Ledger: accounts, Receipts: book,
+			Clock: clocktesting.NewFakePassiveClock(created()), Events: events.NewFakeRecorder(1), Metrics: prometheus.NewRegistry(),
 		}
 	}
 	cases := map[string]struct {
@@ -379,6 +383,12 @@ func TestNewWantsEverything(t *testing.T) {
 		"no bucket":   {func(o *Options) { o.DatasetsBucket = "" }, false},
 		"no store":    {func(o *Options) { o.Store = nil }, false},
 		"no eraser":   {func(o *Options) { o.Eraser = nil }, false},
+		"no keys":     {func(o *Options) { o.Keys = nil }, false},
+		"no ledger":   {func(o *Options) { o.Ledger = nil }, false},
+		"no receipts": {func(o *Options) { o.Receipts = nil }, false},
+		"limits that leave nothing": {func(o *Options) {
+			o.Limits = Limits{MaxAgeFloor: 2 * time.Hour, MaxAgeCeiling: time.Hour}
+		}, false},
 		"no clock":    {func(o *Options) { o.Clock = nil }, false},
 		"no recorder": {func(o *Options) { o.Events = nil }, false},
 		"no registry": {func(o *Options) { o.Metrics = nil }, false},
@@ -404,4 +414,55 @@ func valueOf(t *testing.T, m prometheus.Metric) float64 {
 		t.Fatalf("read metric: %v", err)
 	}
 	return out.GetCounter().GetValue() + out.GetGauge().GetValue()
+}
+
+func TestStaleCacheGivesNoPlaceAndNotesNoHold(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		old   datasetMod
+		ahead func(l *life)
+		check func(l *life)
+	}{
+		"a dataset that is deleted gets no key again": {
+			func(d *v1alpha1.DatasetRetention) { d.Status = v1alpha1.DatasetRetentionStatus{} },
+			func(l *life) { l.delete(); l.settle() },
+			func(l *life) {
+				if l.hasKey(testUID) {
+					l.t.Error("a key was made for a dataset whose key is destroyed")
+				}
+			},
+		},
+		"a hold that is known is not noted again": {
+			onHold(after(time.Hour)),
+			func(l *life) { l.hold(testCase, after(time.Hour)); l.settle(); l.until(after(time.Minute)) },
+			func(l *life) {
+				if held := l.warehouse.account(l.t, testNamespace, string(testUID)).Events["held"]; len(held) != 1 {
+					l.t.Errorf("the ledger has %+v", held)
+				}
+			},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			alive(t, &faults{}, func(l *life) {
+				l.create()
+				old, _ := l.dataset()
+				c.old(old)
+				c.ahead(l)
+				l.keeper.client = interceptor.NewClient(l.api, interceptor.Funcs{
+					Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, o client.Object, _ ...client.GetOption) error {
+						if d, is := o.(*v1alpha1.DatasetRetention); is {
+							old.DeepCopyInto(d)
+						}
+						return nil
+					},
+				})
+				if _, err := l.reconcile(); err != nil {
+					l.t.Fatalf("reconcile: %v", err)
+				}
+				c.check(l)
+			})
+		})
+	}
 }

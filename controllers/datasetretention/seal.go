@@ -12,12 +12,15 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
-// Store is what the check of a sealed dataset reads. Both methods only read, may
-// be repeated, and give errors that wrap objectstore.ErrNotFound when the object
-// or the bucket is not there.
+// Store is a view of the store under one key, for what is read there. All methods
+// only read, may be repeated, and give errors that wrap objectstore.ErrNotFound when
+// the object or the bucket is not there.
 type Store interface {
+	// Facts tells how the bucket is configured.
+	Facts(ctx context.Context, bucket string) (objectstore.BucketFacts, error)
 	// Get opens length bytes of an object from offset on; to its end when length
-	// is negative. The error may also come from a read.
+	// is negative. The error may also come from a read. An object that is not under
+	// the view's key is objectstore.ErrKey.
 	Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error)
 	// List yields the current objects under a prefix in ascending byte order of
 	// their keys. An error is the last thing that it yields.
@@ -66,6 +69,8 @@ func checkSeal(ctx context.Context, store Store, home v1alpha1.ObjectLocation, l
 		return sealCheck{reason: v1alpha1.ReasonManifestMalformed, detail: errTooLong.Error()}, nil
 	case errors.Is(err, objectkey.ErrBadManifest):
 		return sealCheck{reason: v1alpha1.ReasonManifestMalformed, detail: err.Error()}, nil
+	case errors.Is(err, objectstore.ErrKey):
+		return sealCheck{reason: v1alpha1.ReasonManifestMalformed, detail: "it is not stored under the dataset's own key"}, nil
 	case errors.Is(err, errNoManifest):
 		return sealCheck{reason: v1alpha1.ReasonManifestMissing}, nil
 	case err != nil:

@@ -24,6 +24,7 @@ const testPrefix = testNamespace + "/" + string(testUID) + "/"
 
 // shelf is a store of sizes, with a manifest and with faults.
 type shelf struct {
+	Store
 	sizes    map[string]int64
 	manifest []byte
 	// asked is how many bytes of the manifest were asked for.

@@ -2,6 +2,7 @@ package datasetretention
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
@@ -24,9 +26,8 @@ import (
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/datasetkey"
 	"github.com/lethe-dev/lethe/controllers/internal/apitest"
-	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -39,6 +40,7 @@ type stage struct {
 	api       client.Client
 	namespace string
 	store     *warehouse
+	keys      *datasetkey.Ring
 	clock     *offsetClock
 }
 
@@ -55,7 +57,7 @@ func (c *offsetClock) skip(d time.Duration) { c.ahead.Add(int64(d)) }
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	cluster := apitest.Start(t)
-	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(&faults{}, objectstoretest.Versioned), clock: &offsetClock{}}
+	s := &stage{t: t, api: cluster.Client, namespace: cluster.Namespace(t), store: newWarehouse(t, &faults{}), clock: &offsetClock{}}
 	mgr, err := ctrl.NewManager(cluster.Config, ctrl.Options{
 		Scheme:     cluster.Scheme,
 		Logger:     logr.Discard(),
@@ -64,10 +66,14 @@ func newStage(t *testing.T) *stage {
 		Controller: config.Controller{SkipNameValidation: ptr.To(true)},
 	})
 	s.must(err)
-	engine, err := erasure.New(s.store, testReceipts)
+	engine, accounts, book := s.store.books(t, false)
+	s.keys, err = datasetkey.New(datasetkey.Options{
+		Client: cluster.Client, Live: cluster.Client, Namespace: cluster.Namespace(t), Random: rand.Reader,
+	})
 	s.must(err)
 	keeper, err := New(mgr.GetClient(), mgr.GetAPIReader(), Options{
-		DatasetsBucket: testBucket, Store: s.store, Eraser: engine, Clock: s.clock,
+		DatasetsBucket: testBucket, Store: s.store.view, Eraser: engine,
+		Keys: s.keys, Ledger: accounts, Receipts: book, Clock: s.clock,
 		Events: mgr.GetEventRecorder(Name), Metrics: prometheus.NewRegistry(),
 	})
 	s.must(err)
@@ -159,8 +165,11 @@ func (s *stage) poll(ok wait.ConditionWithContextFunc, otherwise func()) {
 func (s *stage) upload(d *v1alpha1.DatasetRetention) *v1alpha1.DatasetRetention {
 	s.t.Helper()
 	prefix := d.Status.Location.Prefix
-	s.store.put(s.t, objectkey.Data(prefix, "a"), []byte("12345"))
-	s.store.put(s.t, objectkey.Manifest(prefix), manifestOf(s.t, map[string]int64{"a": 5}))
+	key, err := s.keys.Get(s.t.Context(), d.UID)
+	s.must(err)
+	store := s.store.under(key)
+	store.put(s.t, objectkey.Data(prefix, "a"), []byte("12345"))
+	store.put(s.t, objectkey.Manifest(prefix), manifestOf(s.t, map[string]int64{"a": 5}))
 	before := d.DeepCopy()
 	d.Spec.Sealed = true
 	s.must(s.api.Patch(s.t.Context(), d, client.MergeFrom(before)))
@@ -208,14 +217,42 @@ func TestStoryOfADatasetThatExpires(t *testing.T) {
 	r := s.startRun(d)
 	s.waitFor(v1alpha1.DatasetInUse)
 	s.endRun(r)
-	d = s.waitUntil("it was used", func(d *v1alpha1.DatasetRetention) bool {
-		return d.Status.LastUsedTime != nil && len(d.Status.ActiveRuns) == 0
-	})
+	d = s.waitFor(v1alpha1.DatasetExpiring)
 	if want := d.Status.LastUsedTime.Add(3 * time.Second); !d.Status.ExpiresAt.Time.Equal(want) {
 		t.Errorf("a used dataset expires at %v, want %v", d.Status.ExpiresAt, want)
 	}
 	s.waitErased(d)
 	s.waitForEvents(eventExpired, eventErased)
+	receipt, digest := s.store.receipt(t, objectkey.Receipt(s.namespace, string(d.UID)))
+	if receipt.Trigger != objectkey.TriggerExpired || receipt.KeyID != d.Status.KeyID {
+		t.Errorf("receipt %+v", receipt)
+	}
+	s.must(s.api.Get(t.Context(), client.ObjectKeyFromObject(r), r))
+	if r.Status.Dataset.ReceiptDigest != digest || !apimeta.IsStatusConditionTrue(r.Status.Conditions, v1alpha1.ConditionDatasetErased) {
+		t.Errorf("the run says %+v of its dataset's erase, want the digest %s", r.Status.Dataset, digest)
+	}
+	if _, err := s.keys.Get(t.Context(), d.UID); !errors.Is(err, datasetkey.ErrNotFound) {
+		t.Errorf("the key is still there: %v", err)
+	}
+}
+
+func TestStoryOfADatasetOnHold(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	d := s.upload(s.create("24h"))
+	before := d.DeepCopy()
+	d.Spec.Hold = &v1alpha1.Hold{Reason: testCase, Until: metav1.NewTime(s.clock.Now().Add(4 * time.Second))}
+	s.must(s.api.Patch(t.Context(), d, client.MergeFrom(before)))
+	s.must(s.api.Delete(t.Context(), d))
+	s.waitUntil("a hold keeps it", func(d *v1alpha1.DatasetRetention) bool {
+		return d.Status.Reason == v1alpha1.ReasonOnHold && d.Status.Hold != nil && d.Status.Hold.Reason == testCase
+	})
+	s.waitErased(d)
+	s.waitForEvents(eventHeld, eventReleased, eventErased)
+	account := s.store.account(t, s.namespace, string(d.UID))
+	if len(account.Events[objectkey.LedgerHeld]) == 0 || len(account.Events[objectkey.LedgerReleased]) == 0 {
+		t.Errorf("the ledger has %+v", account.Events)
+	}
 }
 
 func (s *stage) waitForEvents(reasons ...string) {

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
 func TestTurns(t *testing.T) {
@@ -58,11 +59,9 @@ func (l *life) atTheStore() (leave func()) {
 
 func TestHeavyWorkWaitsForATurnAndLightWorkDoesNot(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, &faults{})
+	alive(t, &faults{}, func(l *life) {
 		leave := l.atTheStore()
-		l.must(l.api.Create(t.Context(), newDataset(raw)))
-		l.settle()
+		l.create()
 		l.wantState(v1alpha1.DatasetOpen)
 		l.upload()
 		l.settle()
@@ -73,14 +72,14 @@ func TestHeavyWorkWaitsForATurnAndLightWorkDoesNot(t *testing.T) {
 		l.wantState(v1alpha1.DatasetReady)
 
 		leave = l.atTheStore()
-		l.clock.SetTime(after(testMaxAge))
+		l.until(after(testMaxAge))
 		l.settle()
 		l.wantState(v1alpha1.DatasetErasing)
 		l.wantBusy()
+		l.began = after(testMaxAge)
 		leave()
 		l.settle()
-		l.clock.SetTime(after(testMaxAge))
-		l.checkEnd()
+		l.checkEnd(story{trigger: objectkey.TriggerExpired})
 	})
 }
 
@@ -89,7 +88,7 @@ func TestHeavyWorkWaitsForATurnAndLightWorkDoesNot(t *testing.T) {
 func (l *life) wantBusy() {
 	l.t.Helper()
 	left, writes := l.warehouse.left(l.t, testPrefix), l.faults.writes
-	got, err := l.keeper.Reconcile(l.t.Context(), ctrl.Request{NamespacedName: l.key})
+	got, err := l.reconcile()
 	if err != nil || got.RequeueAfter != busyRetry {
 		l.t.Errorf("looks again in %v (error %v), want %v", got.RequeueAfter, err, busyRetry)
 	}
@@ -106,11 +105,11 @@ func (l *life) wantBusy() {
 
 func TestEraseThatWasCountedWaitsForATurn(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, &faults{})
-		l.clock.SetTime(after(2 * time.Hour))
-		d := newDataset(usable, counted)
-		l.must(l.api.Create(t.Context(), d))
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		l.until(after(2 * time.Hour))
+		d := newDataset(usable, inventoried)
+		l.add(d)
 		l.warehouse.put(t, testPrefix+"data/a", []byte("x"))
 		l.must(l.api.Delete(t.Context(), d))
 		leave := l.atTheStore()
@@ -130,25 +129,26 @@ func TestEraseThatWasCountedWaitsForATurn(t *testing.T) {
 // ruler is a Store that notes how much of a manifest is asked for.
 type ruler struct {
 	Store
-	asked int64
+	asked *int64
 }
 
-func (r *ruler) Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error) {
-	r.asked = length
+func (r ruler) Get(ctx context.Context, bucket, key string, offset, length int64) (io.ReadCloser, error) {
+	*r.asked = length
 	return r.Store.Get(ctx, bucket, key, offset, length)
 }
 
 func TestManifestIsReadUpToItsBound(t *testing.T) {
 	t.Parallel()
-	l := newLife(t, &faults{})
-	measured := &ruler{Store: l.keeper.opts.Store}
-	l.keeper.opts.Store = measured
-	l.must(l.api.Create(t.Context(), newDataset(raw)))
-	l.settle()
-	l.upload()
-	l.settle()
-	l.wantState(v1alpha1.DatasetReady)
-	if want := int64(1<<30) + 1; measured.asked != want {
-		t.Errorf("asked for %d bytes, want %d", measured.asked, want)
-	}
+	alive(t, &faults{}, func(l *life) {
+		t := l.t
+		var asked int64
+		l.keeper.opts.Store = func(key objectstore.Key) Store { return ruler{l.warehouse.view(key), &asked} }
+		l.create()
+		l.upload()
+		l.settle()
+		l.wantState(v1alpha1.DatasetReady)
+		if want := int64(1<<30) + 1; asked != want {
+			t.Errorf("asked for %d bytes, want %d", asked, want)
+		}
+	})
 }

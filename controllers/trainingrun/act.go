@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,33 +23,47 @@ func (e *createError) Unwrap() error { return e.cause }
 // act carries the plan out, in this order, and stops at the first error. Each
 // step may be done again: what is there already, or gone already, is success or
 // becomes a fact of the next observation.
-func (r *Reconciler) act(ctx context.Context, run *v1alpha1.TrainingRun, p plan) error {
-	if p.Create != nil {
-		if err := r.create(ctx, run, p.Create); err != nil {
+func (r *Reconciler) act(ctx context.Context, o observed, p plan) error {
+	for _, step := range []struct {
+		due bool
+		do  func(context.Context, observed, plan) error
+	}{
+		{p.Create != nil, r.guard},
+		{p.Open != nil, r.open},
+		{p.Create != nil, r.create},
+		{p.Delete != nil, r.deleteJob},
+		{p.Erase, r.eraseArtifacts},
+		{p.Retain, r.retainArtifacts},
+		{p.Release, r.release},
+	} {
+		if !step.due {
+			continue
+		}
+		if err := step.do(ctx, o, p); err != nil {
 			return err
 		}
-	}
-	if p.Delete != nil {
-		if err := r.deleteJob(ctx, p.Delete); err != nil {
-			return err
-		}
-	}
-	if p.Release {
-		err := r.patchFinalizers(ctx, run, func() { controllerutil.RemoveFinalizer(run, v1alpha1.FinalizerRun) })
-		return client.IgnoreNotFound(err)
 	}
 	return nil
 }
 
-// create puts the finalizer on before the Job exists, so that no Pod of the run
-// ever outlives it unseen. A Job that exists already is an error here: whose it is
-// gets decided at the next observation, which the retry brings.
-func (r *Reconciler) create(ctx context.Context, run *v1alpha1.TrainingRun, job *batchv1.Job) error {
-	err := r.patchFinalizers(ctx, run, func() { controllerutil.AddFinalizer(run, v1alpha1.FinalizerRun) })
-	if err != nil {
-		return err
-	}
-	if err := r.client.Create(ctx, job); err != nil {
+// guard puts the finalizer on, before the ledger says that there may be artifacts
+// and before the Job exists: no Pod of the run ever outlives it unseen.
+func (r *Reconciler) guard(ctx context.Context, o observed, _ plan) error {
+	return r.patchFinalizers(ctx, o.Run, func() { controllerutil.AddFinalizer(o.Run, v1alpha1.FinalizerRun) })
+}
+
+// release lets the run go.
+func (r *Reconciler) release(ctx context.Context, o observed, _ plan) error {
+	err := r.patchFinalizers(ctx, o.Run, func() { controllerutil.RemoveFinalizer(o.Run, v1alpha1.FinalizerRun) })
+	return client.IgnoreNotFound(err)
+}
+
+// create makes the Job. One that exists already is an error here: whose it is gets
+// decided at the next observation, which the retry brings.
+func (r *Reconciler) create(ctx context.Context, _ observed, p plan) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	if err := r.client.Create(ctx, p.Create); err != nil {
 		return &createError{cause: err}
 	}
 	return nil
@@ -58,7 +71,10 @@ func (r *Reconciler) create(ctx context.Context, run *v1alpha1.TrainingRun, job 
 
 // deleteJob leaves the Pods to the garbage collector; the finalizer waits for
 // them. The UID keeps a Job that took the place of ours alive.
-func (r *Reconciler) deleteJob(ctx context.Context, job *batchv1.Job) error {
+func (r *Reconciler) deleteJob(ctx context.Context, _ observed, p plan) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	job := p.Delete
 	err := r.client.Delete(ctx, job, client.Preconditions{UID: ptr.To(job.UID)},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
@@ -71,6 +87,8 @@ func (r *Reconciler) deleteJob(ctx context.Context, job *batchv1.Job) error {
 // one that was observed: a list can only be written whole, and another writer's
 // finalizer must not get lost.
 func (r *Reconciler) patchFinalizers(ctx context.Context, run *v1alpha1.TrainingRun, change func()) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
 	before := run.DeepCopy()
 	change()
 	if equality.Semantic.DeepEqual(before.Finalizers, run.Finalizers) {
@@ -90,9 +108,20 @@ func (r *Reconciler) writeStatus(ctx context.Context, run *v1alpha1.TrainingRun,
 	}
 	after := run.DeepCopy()
 	after.Status = status
-	patch := client.MergeFromWithOptions(run, client.MergeFromWithOptimisticLock{})
-	if err := r.client.Status().Patch(ctx, after, patch); err != nil {
-		return false, fmt.Errorf("patch status of training run %s/%s: %w", run.Namespace, run.Name, err)
+	if err := r.patchStatus(ctx, run, after); err != nil {
+		return false, err
 	}
 	return true, nil
+}
+
+// patchStatus writes the status of after, if the run is still the one that was
+// observed: others write conditions of it, too. What was written is in after then.
+func (r *Reconciler) patchStatus(ctx context.Context, observed, after *v1alpha1.TrainingRun) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	patch := client.MergeFromWithOptions(observed, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Status().Patch(ctx, after, patch); err != nil {
+		return fmt.Errorf("patch status of training run %s/%s: %w", after.Namespace, after.Name, err)
+	}
+	return nil
 }

@@ -71,10 +71,27 @@ func TestMetricsOfARunThatEndsWell(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, makeRun(), makeDataset())
 	trainWell(w)
-	families, err := w.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
+	want := map[string]float64{
+		"lethe_gpu_seconds_total":                                   1200,
+		"lethe_runs_ended_total outcome=Succeeded reason=Published": 1,
+		"lethe_run_start_seconds":                                   120,
+		"lethe_artifacts_erased_total":                              0,
+		"lethe_artifacts_erased_versions_total":                     0,
+		"lethe_artifacts_erased_bytes_total":                        0,
 	}
+	for _, reason := range blockReasons {
+		want["lethe_artifacts_erase_blocked reason="+reason] = 0
+	}
+	if diff := cmp.Diff(want, w.metrics()); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+}
+
+// metrics are all that the reconciler has counted, by name and labels.
+func (w *world) metrics() map[string]float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	w.must(err)
 	got := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.Metric {
@@ -82,18 +99,11 @@ func TestMetricsOfARunThatEndsWell(t *testing.T) {
 			for _, label := range metric.Label {
 				name += " " + label.GetName() + "=" + label.GetValue()
 			}
-			// A metric is a counter or a histogram; the other one is zero.
-			got[name] = metric.GetCounter().GetValue() + metric.GetHistogram().GetSampleSum()
+			// A metric is of one kind; the others are zero.
+			got[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetHistogram().GetSampleSum()
 		}
 	}
-	want := map[string]float64{
-		"lethe_gpu_seconds_total":                                   1200,
-		"lethe_runs_ended_total outcome=Succeeded reason=Published": 1,
-		"lethe_run_start_seconds":                                   120,
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("metrics (-want +got):\n%s", diff)
-	}
+	return got
 }
 
 func TestMetricsRegisterOnce(t *testing.T) {
@@ -334,6 +344,7 @@ func TestNewNeedsEverything(t *testing.T) {
 	whole := Dependencies{
 		Client: w.server, Live: w.server, Recorder: w.events,
 		Metrics: w.reconciler.metrics, Clock: w.reconciler.clock,
+		Eraser: w.depot, Ledger: w.depot, Receipts: w.depot,
 	}
 	if _, err := New(whole, testOptions); err != nil {
 		t.Fatalf("complete: %v", err)
@@ -342,6 +353,11 @@ func TestNewNeedsEverything(t *testing.T) {
 	withoutClock.Clock = nil
 	if _, err := New(withoutClock, testOptions); err == nil {
 		t.Error("a missing clock gave no error")
+	}
+	withoutLedger := whole
+	withoutLedger.Ledger = nil
+	if _, err := New(withoutLedger, testOptions); err == nil {
+		t.Error("a missing ledger gave no error")
 	}
 	withoutBucket := testOptions
 	withoutBucket.ArtifactsBucket = ""

@@ -11,7 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
@@ -25,6 +28,9 @@ var testOptions = Options{
 	TrustBundle:     "lethe-broker",
 	ArtifactsBucket: "artifacts",
 }
+
+// testStore is the identity of the store.
+var testStore = strings.Repeat("5a", 16)
 
 var digest = "sha256:" + strings.Repeat("ab", 32)
 
@@ -109,7 +115,7 @@ func erasing(d *v1alpha1.DatasetRetention) {
 
 // makeJob is the Job of makeRun, made at noon.
 func makeJob(mods ...func(*batchv1.Job)) *batchv1.Job {
-	job := resources.Job(makeRun(), v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest}, testOptions.resources())
+	job := resources.Job(makeRun(), v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest}, testOptions.resources(testStore))
 	job.UID = jobUID
 	job.CreationTimestamp = at(0)
 	for _, mod := range mods {
@@ -212,9 +218,38 @@ func staged(p *corev1.Pod)    { ends(staging.ContainerStageIn, 0, "Completed", "
 func trained(p *corev1.Pod)   { ends(staging.ContainerTrainer, 0, "Completed", "")(p) }
 func published(p *corev1.Pod) { ends(staging.ContainerStageOut, 0, "Completed", publishedReport)(p) }
 
-// see is an observation at noon plus the given time.
+func erasesArtifacts(r *v1alpha1.TrainingRun) {
+	r.Spec.Artifacts.ReclaimPolicy = v1alpha1.ReclaimDelete
+}
+
+// counted makes a run whose artifacts were counted before their erase.
+func counted(r *v1alpha1.TrainingRun) {
+	r.Status.ArtifactsErasure = &v1alpha1.ErasureStatus{
+		StartTime: at(0), InventoryTime: ptr.To(at(0)), Versions: 4, Bytes: 40, Uploads: 1,
+	}
+}
+
+// accountOf is what the ledger has of makeRun.
+func accountOf(events ...string) ledger.Account {
+	account := ledger.Account{
+		Record: &objectkey.LedgerRecord{
+			Kind: objectkey.LedgerKind, Resource: objectkey.ResourceRun, Namespace: "team-a", UID: runUID,
+			Store: testStore, Bucket: "artifacts", Prefix: "team-a/" + runUID + "/", CreatedTime: noon,
+		},
+		Events: map[string][]objectkey.LedgerEvent{},
+	}
+	for _, event := range events {
+		account.Events[event] = []objectkey.LedgerEvent{{Kind: objectkey.LedgerKind, Event: event, Time: noon}}
+	}
+	return account
+}
+
+// namespaceGoing is the fact that the run's namespace is being deleted.
+type namespaceGoing struct{}
+
+// see is an observation at noon plus the given time, with a store that answers.
 func see(after time.Duration, run *v1alpha1.TrainingRun, facts ...any) observed {
-	o := observed{Run: run, Now: noon.Add(after)}
+	o := observed{Run: run, Now: noon.Add(after), Identity: testStore}
 	for _, fact := range facts {
 		switch f := fact.(type) {
 		case *v1alpha1.DatasetRetention:
@@ -225,8 +260,25 @@ func see(after time.Duration, run *v1alpha1.TrainingRun, facts ...any) observed 
 			o.Pods = append(o.Pods, f)
 		case string:
 			o.Refusal = f
+		case ledger.Account:
+			o.Account = &f
+		case erasure.Inventory:
+			o.Inventory = &f
+		case namespaceGoing:
+			o.NamespaceGoing = true
+		case error:
+			o.StoreErr = f
+		default:
+			panic("not a fact")
 		}
 	}
+	return o
+}
+
+// seeUnasked is an observation before the store was asked.
+func seeUnasked(run *v1alpha1.TrainingRun, facts ...any) observed {
+	o := see(0, run, facts...)
+	o.Identity = ""
 	return o
 }
 

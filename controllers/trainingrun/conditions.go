@@ -1,6 +1,8 @@
 package trainingrun
 
 import (
+	"errors"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -44,6 +46,34 @@ func running(v verdict) metav1.Condition {
 func artifactsPublished(v verdict) metav1.Condition {
 	published := v.State == v1alpha1.RunSucceeded
 	return condition(v1alpha1.ConditionArtifactsPublished, published, v.Reason, v.Message)
+}
+
+// artifactsErased says how far the erase of a deleted run's artifacts is. It reports
+// false when there is nothing new to say: what held it up is shown until a try got
+// further, or each try would write the status twice.
+func artifactsErased(p plan, actErr error) (metav1.Condition, bool) {
+	var fault *storeFault
+	blocked := p.Blocked
+	if errors.As(actErr, &fault) {
+		blocked = blockOf(fault)
+	}
+	switch {
+	case blocked != nil:
+		return condition(v1alpha1.ConditionArtifactsErased, false, blocked.Reason, blocked.Message), true
+	case actErr != nil:
+		return metav1.Condition{}, false
+	case p.Count:
+		return artifactsProceeding(), true
+	case p.Erase:
+		return condition(v1alpha1.ConditionArtifactsErased, true, v1alpha1.ReasonErased,
+			"The artifacts are erased, and a receipt says so. The run goes now."), true
+	}
+	return metav1.Condition{}, false
+}
+
+func artifactsProceeding() metav1.Condition {
+	return condition(v1alpha1.ConditionArtifactsErased, false, v1alpha1.ReasonProceeding,
+		"The artifacts are being erased; status.artifactsErasure says how far that is.")
 }
 
 func condition(kind string, holds bool, reason, message string) metav1.Condition {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,10 +27,17 @@ import (
 const Name = "trainingrun"
 
 const (
-	workers = 8
-	// reconcileTimeout bounds one pass; it makes at most a dozen calls to the API
-	// server.
-	reconcileTimeout = time.Minute
+	// workers is how many runs are worked on at once. maxErases and maxBriefs of them
+	// may be held up by the store; the others follow runs meanwhile.
+	workers = 16
+	// passTimeout bounds each observation and each write.
+	passTimeout = time.Minute
+	// reconcileTimeout leaves time for what comes before and after an erase.
+	reconcileTimeout = eraseTimeout + 5*time.Minute
+	// firstRetry and lastRetry bound the time between tries: a store that is back
+	// after a long outage is noticed within a minute.
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = time.Minute
 )
 
 // Options are the operator's settings that runs depend on.
@@ -57,8 +65,10 @@ func (o Options) validate() error {
 	return nil
 }
 
-func (o Options) resources() resources.Options {
-	return resources.Options{StagerImage: o.StagerImage, BrokerURL: o.BrokerURL, TrustBundle: o.TrustBundle}
+func (o Options) resources(store string) resources.Options {
+	return resources.Options{
+		StagerImage: o.StagerImage, BrokerURL: o.BrokerURL, TrustBundle: o.TrustBundle, ArtifactsStore: store,
+	}
 }
 
 // Dependencies are what a Reconciler works with. All are required.
@@ -70,6 +80,10 @@ type Dependencies struct {
 	Recorder Recorder
 	Metrics  *Metrics
 	Clock    clock.PassiveClock
+	// Eraser, Ledger and Receipts are at the store.
+	Eraser   Eraser
+	Ledger   Ledger
+	Receipts Receipts
 }
 
 // +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns,verbs=get;list;watch;patch
@@ -78,6 +92,7 @@ type Dependencies struct {
 // +kubebuilder:rbac:groups=lethe.dev,resources=datasetretentions,verbs=get;list;watch
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -89,11 +104,17 @@ type Reconciler struct {
 	metrics  *Metrics
 	clock    clock.PassiveClock
 	options  Options
+	eraser   Eraser
+	ledger   Ledger
+	receipts Receipts
+	// erases and briefs bound the long and the short work at the store.
+	erases, briefs turns
 }
 
 // New makes a Reconciler. It fails when something required is missing.
 func New(with Dependencies, options Options) (*Reconciler, error) {
-	if with.Client == nil || with.Live == nil || with.Recorder == nil || with.Metrics == nil || with.Clock == nil {
+	if with.Client == nil || with.Live == nil || with.Recorder == nil || with.Metrics == nil || with.Clock == nil ||
+		with.Eraser == nil || with.Ledger == nil || with.Receipts == nil {
 		return nil, errors.New("trainingrun: a dependency is missing")
 	}
 	if err := options.validate(); err != nil {
@@ -102,6 +123,8 @@ func New(with Dependencies, options Options) (*Reconciler, error) {
 	return &Reconciler{
 		client: with.Client, live: with.Live, recorder: with.Recorder,
 		metrics: with.Metrics, clock: with.Clock, options: options,
+		eraser: with.Eraser, ledger: with.Ledger, receipts: with.Receipts,
+		erases: make(turns, maxErases), briefs: make(turns, maxBriefs),
 	}, nil
 }
 
@@ -125,6 +148,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
 			ReconciliationTimeout:   reconcileTimeout,
+			RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](firstRetry, lastRetry),
 		}).
 		Complete(r)
 	if err != nil {
@@ -136,24 +160,33 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 // Reconcile brings one run a step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	o, p, err := r.look(ctx, req.NamespacedName)
-	if err != nil || o.Run == nil {
+	if err != nil {
 		return ctrl.Result{}, err
 	}
-	actErr := r.act(ctx, o.Run, p)
+	if o.Run == nil {
+		r.metrics.unblocked(req.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	actErr := r.act(ctx, o, p)
 	status := report(o, p, actErr, r.options)
 	written, writeErr := r.writeStatus(ctx, o.Run, status)
 	if written {
-		r.recordEvent(o.Run, status)
+		r.recordEvents(o.Run, status)
 		r.metrics.count(o.Run, status)
 	}
-	if err := errors.Join(settle(actErr), settle(writeErr)); err != nil {
+	r.metrics.observe(req.NamespacedName, status)
+	if err := errors.Join(settle(o.StoreErr), settle(actErr), settle(writeErr)); err != nil {
 		return ctrl.Result{}, err
+	}
+	if errors.Is(actErr, errBusy) {
+		p = busy()
 	}
 	return ctrl.Result{RequeueAfter: p.Next.After}, nil
 }
 
 // look decides on what the cache says; where that could not be taken back, it
-// looks again at the API server and decides on that.
+// looks again at the API server, asks the store what has to be known, and decides on
+// that.
 func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observed, plan, error) {
 	o, err := r.observe(ctx, r.client, key)
 	if err != nil {
@@ -167,13 +200,21 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observ
 	if err != nil {
 		return o, plan{}, err
 	}
-	return o, decide(o, r.options), nil
+	p = decide(o, r.options)
+	for p.Ask != askNothing {
+		if err := r.ask(ctx, &o, p.Ask); err != nil {
+			return o, plan{}, err
+		}
+		p = decide(o, r.options)
+	}
+	return o, p, nil
 }
 
-// settle drops an error that says that the run was written by somebody else since
-// it was observed, or is gone: the event of that write brings the next pass.
+// settle drops an error after which the next pass comes by itself: the run was
+// written by somebody else since it was observed, or is gone, or nothing was done for
+// want of a turn.
 func settle(err error) error {
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || errors.Is(err, errBusy) {
 		return nil
 	}
 	return err

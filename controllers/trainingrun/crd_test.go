@@ -102,6 +102,9 @@ func TestTheAPIServerFillsDefaultsIn(t *testing.T) {
 	if got := ptr.Deref(run.Spec.Nodes.GPUsPerNode, -1); got != 1 {
 		t.Errorf("gpusPerNode = %d, want 1", got)
 	}
+	if got := run.Spec.Artifacts.ReclaimPolicy; got != v1alpha1.ReclaimRetain {
+		t.Errorf("reclaimPolicy = %q, want %s", got, v1alpha1.ReclaimRetain)
+	}
 }
 
 // What was promised about a run is kept by the API server itself, whoever writes.
@@ -125,6 +128,12 @@ func TestTheAPIServerKeepsRunsAsTheyWere(t *testing.T) {
 		"variables added": {
 			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.Env = []v1alpha1.EnvVar{{Name: "A"}} },
 			want:  "a run can not be changed",
+		},
+		"artifacts that are to go after all": {
+			after: func(r *v1alpha1.TrainingRun) { r.Spec.Artifacts.ReclaimPolicy = v1alpha1.ReclaimDelete },
+		},
+		"the receipt for the erase of its dataset": {
+			before: onceBound, after: func(r *v1alpha1.TrainingRun) { r.Status.Dataset.ReceiptDigest = digest }, status: true,
 		},
 		"labels": {after: func(r *v1alpha1.TrainingRun) { r.Labels = map[string]string{"a": "b"} }},
 		"a success that becomes a failure": {

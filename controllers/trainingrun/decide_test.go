@@ -14,7 +14,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -27,12 +31,19 @@ type outcome struct {
 	Delete   bool
 	Release  bool
 	After    time.Duration
+	// Ask, and what follows, is about the artifacts.
+	Ask     question
+	Blocked string
+	Count   bool
+	Erase   bool
+	Retain  bool
 }
 
 func outcomeOf(p plan) outcome {
 	return outcome{
 		State: p.Verdict.State, Reason: p.Verdict.Reason, ExitCode: p.Verdict.ExitCode,
 		Create: p.Create != nil, Delete: p.Delete != nil, Release: p.Release, After: p.Next.After,
+		Ask: p.Ask, Blocked: ptr.Deref(p.Blocked, block{}).Reason, Count: p.Count, Erase: p.Erase, Retain: p.Retain,
 	}
 }
 
@@ -83,6 +94,29 @@ func startCases() map[string]decideCase {
 		"a run starts on a dataset that is ready": {
 			observed: see(0, makeRun(), makeDataset()),
 			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, Create: true},
+		},
+		"a run that could start asks for the store's identity first": {
+			observed: seeUnasked(makeRun(), makeDataset()),
+			want:     outcome{Ask: askIdentity},
+		},
+		"a run waits for a store that is away": {
+			observed: see(0, makeRun(), makeDataset(), atStore(objectstore.ErrUnavailable)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonStoreUnavailable},
+			says:     []string{"does not answer", "tried again"},
+		},
+		"a run waits for a bucket that is not there": {
+			observed: see(0, makeRun(), makeDataset(), atStore(objectstore.ErrNotFound)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonStoreUnavailable},
+			says:     []string{"does not have the bucket"},
+		},
+		"a run waits for a store that has no identity": {
+			observed: see(0, makeRun(), makeDataset(), atStore(erasure.ErrUnknownStore)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonStoreUnavailable},
+			says:     []string{"its log"},
+		},
+		"a run that got no turn at the store says nothing and comes again": {
+			observed: see(0, makeRun(), makeDataset(), errBusy),
+			want:     outcome{After: busyRetry},
 		},
 		"a Job of the run's name that is not the run's is left alone": {
 			observed: see(0, makeRun(), makeDataset(), makeJob(foreign)),
@@ -330,13 +364,13 @@ func deletionCases() map[string]decideCase {
 			observed: seeStray(deleted, makePod(podPhase(corev1.PodSucceeded))),
 			want:     ending,
 		},
-		"a deleted run is let go when nothing is left, with or without a dataset": {
+		"a deleted run without Pods asks the ledger what may be left": {
 			observed: see(0, deleted),
-			want:     outcome{Release: true},
+			want:     outcome{Ask: askAccount},
 		},
 		"a deleted run does not touch a Job that is not its own": {
-			observed: see(0, deleted, makeJob(foreign)),
-			want:     outcome{Release: true},
+			observed: see(0, deleted, makeJob(foreign), accountOf()),
+			want:     outcome{Retain: true, Release: true},
 		},
 		"a deleted run that had ended takes its Job along and says nothing more": {
 			observed: see(0, finished, makeJob(jobCondition(batchv1.JobComplete)), makePod()),
@@ -349,9 +383,123 @@ func deletionCases() map[string]decideCase {
 	}
 }
 
+func reclaimCases() map[string]decideCase {
+	kept := makeRun(inState(runningNow), onceBound, guarded, runDeleting)
+	doomed := makeRun(inState(v1alpha1.RunSucceeded), onceBound, guarded, runDeleting, erasesArtifacts)
+	half := makeRun(inState(runningNow), onceBound, guarded, runDeleting, erasesArtifacts)
+	tell := func(mods ...func(*v1alpha1.ObjectLocation)) *v1alpha1.TrainingRun {
+		run := doomed.DeepCopy()
+		run.Status.Artifacts = &v1alpha1.ArtifactsStatus{Location: place(run, testOptions)}
+		run.Status.Artifacts.Location.Store = testStore
+		for _, mod := range mods {
+			mod(&run.Status.Artifacts.Location)
+		}
+		return run
+	}
+	elsewhere := accountOf()
+	elsewhere.Record.Bucket = "old-artifacts"
+	refused := outcome{Blocked: v1alpha1.ReasonEraseRefused}
+	blocked := func(err error) observed { return see(0, doomed, accountOf(), atStore(err)) }
+	until := time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+	return map[string]decideCase{
+		"a deleted run that never had a Job is let go": {
+			observed: see(0, makeRun(guarded, runDeleting, erasesArtifacts), ledger.Account{}),
+			want:     outcome{Release: true},
+		},
+		"artifacts stay when their run is deleted, by default": {
+			observed: see(0, kept, accountOf()),
+			want:     outcome{Retain: true, Release: true},
+		},
+		"that artifacts stay is noted once": {
+			observed: see(0, kept, accountOf(objectkey.LedgerRetained)),
+			want:     outcome{Release: true},
+		},
+		"artifacts are counted before they are erased": {
+			observed: see(0, doomed, accountOf()),
+			want:     outcome{Ask: askInventory},
+		},
+		"artifacts that were counted are announced": {
+			observed: see(0, doomed, accountOf(), erasure.Inventory{Versions: 4}),
+			want:     outcome{Count: true},
+		},
+		"artifacts that were announced are erased": {
+			observed: see(0, makeRun(inState(v1alpha1.RunSucceeded), onceBound, guarded, runDeleting, erasesArtifacts, counted), accountOf()),
+			want:     outcome{Erase: true, After: time.Second},
+		},
+		"a run is let go when the ledger says that its artifacts are erased": {
+			observed: see(0, doomed, accountOf(objectkey.LedgerErased)),
+			want:     outcome{Release: true},
+		},
+		"artifacts that stayed are erased when their owner changes their mind in time": {
+			observed: see(0, doomed, accountOf(objectkey.LedgerRetained), erasure.Inventory{}),
+			want:     outcome{Count: true},
+		},
+		"artifacts go with their namespace in any case": {
+			observed: see(0, kept, accountOf(objectkey.LedgerRetained), namespaceGoing{}),
+			want:     outcome{Ask: askInventory},
+		},
+		"a run that never ended may have left half an upload": {
+			observed: see(0, half, accountOf(), erasure.Inventory{Uploads: 1}),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding, Count: true},
+			says:     []string{"condition ArtifactsErased"},
+		},
+		"a run that had a Job before there was a ledger is erased too": {
+			observed: see(0, doomed, ledger.Account{}, erasure.Inventory{Versions: 1}),
+			want:     outcome{Count: true},
+		},
+		"a place that agrees with the ledger is erased": {
+			observed: see(0, tell(), accountOf(), erasure.Inventory{}),
+			want:     outcome{Count: true},
+		},
+		"a status from before there were identities is no contradiction": {
+			observed: see(0, tell(func(at *v1alpha1.ObjectLocation) { at.Store = "" }), accountOf(), erasure.Inventory{}),
+			want:     outcome{Count: true},
+		},
+		"another store in the status is not erased": {
+			observed: see(0, tell(func(at *v1alpha1.ObjectLocation) { at.Store = "another" }), accountOf(), erasure.Inventory{}),
+			want:     refused,
+		},
+		"another prefix in the status is not erased": {
+			observed: see(0, tell(func(at *v1alpha1.ObjectLocation) { at.Prefix = "team-b/" }), accountOf(), erasure.Inventory{}),
+			want:     refused,
+		},
+		"another bucket in the status is not erased": {
+			observed: see(0, tell(func(at *v1alpha1.ObjectLocation) { at.Bucket = "receipts" }), accountOf(), erasure.Inventory{}),
+			want:     refused,
+		},
+		"another bucket in the ledger is not erased": {
+			observed: see(0, doomed, elsewhere),
+			want:     refused,
+		},
+		"a store that is away holds the run": {
+			observed: blocked(objectstore.ErrUnavailable), want: outcome{Blocked: v1alpha1.ReasonStoreUnavailable},
+		},
+		"a ledger that is away holds a run, also one whose artifacts stay": {
+			observed: see(0, kept, atStore(objectstore.ErrUnavailable)),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding, Blocked: v1alpha1.ReasonStoreUnavailable},
+		},
+		"a store that is another one holds the run": {
+			observed: blocked(erasure.ErrUnknownStore), want: outcome{Blocked: v1alpha1.ReasonUnknownStore},
+		},
+		"a safeguard holds the run": {
+			observed: blocked(erasure.ErrRefused), want: outcome{Blocked: v1alpha1.ReasonEraseRefused},
+		},
+		"data that is left holds the run": {
+			observed: blocked(erasure.ErrIncomplete), want: outcome{Blocked: v1alpha1.ReasonEraseIncomplete},
+		},
+		"an object lock holds the run": {
+			observed: blocked(&erasure.LockedError{Until: until}), want: outcome{Blocked: v1alpha1.ReasonObjectLock},
+		},
+		"a deleted run that got no turn at the store says nothing and comes again": {
+			observed: see(0, doomed, accountOf(), errBusy),
+			want:     outcome{After: busyRetry},
+		},
+	}
+}
+
 func allCases() map[string]decideCase {
 	all := map[string]decideCase{}
-	for _, group := range []map[string]decideCase{startCases(), podCases(), endCases(), deletionCases()} {
+	for _, group := range []map[string]decideCase{startCases(), podCases(), endCases(), deletionCases(), reclaimCases()} {
 		for name, c := range group {
 			all[name] = c
 		}
@@ -382,6 +530,9 @@ func TestDecide(t *testing.T) {
 			if p.Verdict.State != "" && p.Verdict.Message == "" {
 				t.Error("a verdict has no message")
 			}
+			if p.Ask != askNothing && (p.Verdict.State != "" || c.want != outcome{Ask: p.Ask}) {
+				t.Error("a plan that asks does something")
+			}
 		})
 	}
 }
@@ -391,7 +542,7 @@ func TestIrreversiblePlansAreThoseThatCanNotBeTakenBack(t *testing.T) {
 	for name, c := range allCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want := c.want.Create || c.want.Release || c.want.State.Finished()
+			want := c.want.Ask != askNothing || c.want.Create || c.want.Erase || c.want.Release || c.want.State.Finished()
 			if got := decide(c.observed, testOptions).irreversible(); got != want {
 				t.Errorf("irreversible = %v, want %v", got, want)
 			}

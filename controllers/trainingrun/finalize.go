@@ -12,13 +12,13 @@ import (
 	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
-// runDeleted lets a deleted run go once nothing of it is left. Its Pods are
-// waited for, not only its Job: each holds a copy of the dataset, and the dataset
-// may be erased as soon as the run is gone.
+// runDeleted lets a deleted run go once nothing of it is left but artifacts that
+// are to stay. Its Pods are waited for, not only its Job: each holds a copy of the
+// dataset, and the dataset may be erased as soon as the run is gone.
 //
-// Nothing is created on this path, so that it also works in a namespace that is
-// being deleted, and it needs neither the dataset nor the Job.
-func runDeleted(o observed, _ Options) (plan, bool) {
+// Nothing is created in the cluster on this path, so that it also works in a
+// namespace that is being deleted, and it needs neither the dataset nor the Job.
+func runDeleted(o observed, options Options) (plan, bool) {
 	if o.Run.DeletionTimestamp.IsZero() {
 		return plan{}, false
 	}
@@ -31,7 +31,9 @@ func runDeleted(o observed, _ Options) (plan, bool) {
 		p.Delete = job
 	}
 	pods := slices.Concat(o.Pods, lingering(o.Strays))
-	p.Release = job == nil && len(pods) == 0
+	if job == nil && len(pods) == 0 {
+		return reclaim(o, options), true
+	}
 	if len(pods) > 0 && !o.Run.Status.State.Finished() {
 		p.Verdict = ending(o.Run, fmt.Sprintf("the run is being deleted and waits until its Pod %q is gone; "+
 			"it gets %d s to write a last checkpoint. Delete the Pod if it stays", pods[0].Name, resources.TerminationGrace))

@@ -14,6 +14,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
 	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
@@ -37,6 +39,18 @@ type observed struct {
 	// Refusal is the API server's last answer to the Job controller's attempts to
 	// make the Pod. "": it refused nothing, or it was not asked because a Pod exists.
 	Refusal string
+	// Identity of the store that artifacts would go to. "": not asked for.
+	Identity string
+	// Account is what the ledger knows of the run. nil: not asked for.
+	Account *ledger.Account
+	// NamespaceGoing says that the run's namespace is being deleted, or is gone. It is
+	// known together with the account.
+	NamespaceGoing bool
+	// Inventory is what an erase of the artifacts would remove. nil: not asked for.
+	Inventory *erasure.Inventory
+	// StoreErr is why the store did not give what was asked for; errBusy: it was not
+	// asked, because too many others are at it.
+	StoreErr error
 	// Now is the time of the observation.
 	Now time.Time
 }
@@ -44,6 +58,8 @@ type observed struct {
 // observe reads through the given reader: the cache, or the API server itself
 // before a decision that can not be taken back.
 func (r *Reconciler) observe(ctx context.Context, from client.Reader, key client.ObjectKey) (observed, error) {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
 	o := observed{Now: r.clock.Now()}
 	run, err := get(ctx, from, key, &v1alpha1.TrainingRun{})
 	if err != nil || run == nil {

@@ -9,7 +9,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
@@ -20,21 +19,34 @@ const maxMessage = 1024
 
 // report computes the status from what was observed, what was decided and how
 // that went. It gives the old status when there is nothing to say: no verdict, or
-// an error that is simply tried again.
+// an error that is simply tried again. What the datasetretention controller has
+// written into it about the erase of the dataset stays as it is.
 func report(o observed, p plan, actErr error, options Options) v1alpha1.TrainingRunStatus {
 	status := *o.Run.Status.DeepCopy()
-	v := p.Verdict
-	if actErr != nil {
-		v = refused(actErr)
+	deleted := !o.Run.DeletionTimestamp.IsZero()
+	if deleted {
+		tellArtifacts(&status, o, p, actErr)
 	}
-	if v.State == "" {
-		return status
+	switch {
+	case actErr == nil && p.Verdict.State != "":
+		tellRun(&status, o, p, options)
+		status.ObservedGeneration = o.Run.Generation
+	case actErr != nil && !deleted:
+		refusal := plan{Verdict: refused(actErr)}
+		if refusal.Verdict.State != "" {
+			tellRun(&status, o, refusal, options)
+		}
 	}
-	v.Message = clip(v.Message)
+	return status
+}
 
+// tellRun writes the plan's verdict into the status, and what belongs to it.
+func tellRun(status *v1alpha1.TrainingRunStatus, o observed, p plan, options Options) {
+	v := p.Verdict
+	v.Message = clip(v.Message)
 	status.State, status.Reason, status.Message = v.State, v.Reason, v.Message
 	if status.Dataset == nil {
-		status.Dataset = boundDataset(o, p, actErr)
+		status.Dataset = boundDataset(o, p)
 	}
 	status.StartTime = startTime(o)
 	status.Usage = usage(o, v.State)
@@ -48,20 +60,44 @@ func report(o observed, p plan, actErr error, options Options) v1alpha1.Training
 		status.Failure = &v1alpha1.RunFailure{Reason: v.Reason, Message: v.Message, ExitCode: v.ExitCode}
 	}
 	for _, condition := range conditions(v, status.Dataset != nil) {
-		condition.ObservedGeneration = o.Run.Generation
-		condition.LastTransitionTime = metav1.NewTime(o.Now).Rfc3339Copy()
-		apimeta.SetStatusCondition(&status.Conditions, condition)
+		set(status, condition, o)
 	}
-	if actErr == nil {
-		status.ObservedGeneration = o.Run.Generation
-	}
-	return status
 }
 
-// refused turns the API server's refusal of the Job into a verdict: a quota, a
-// policy, or a value that only it can judge. Other errors say nothing about the
-// run and give the zero verdict.
+// tellArtifacts writes into the status of a deleted run how far the erase of its
+// artifacts is.
+func tellArtifacts(status *v1alpha1.TrainingRunStatus, o observed, p plan, actErr error) {
+	if p.Count && actErr == nil {
+		now := metav1.NewTime(o.Now).Rfc3339Copy()
+		status.ArtifactsErasure = &v1alpha1.ErasureStatus{
+			StartTime: now, InventoryTime: &now,
+			Versions: o.Inventory.Versions, Bytes: o.Inventory.Bytes, Uploads: o.Inventory.Uploads,
+		}
+	}
+	if p.Erase && actErr == nil {
+		counts := *status.ArtifactsErasure
+		counts.RemovedVersions = counts.Versions
+		status.ArtifactsErasure = &counts
+	}
+	if condition, changed := artifactsErased(p, actErr); changed {
+		set(status, condition, o)
+	}
+}
+
+func set(status *v1alpha1.TrainingRunStatus, condition metav1.Condition, o observed) {
+	condition.ObservedGeneration = o.Run.Generation
+	condition.LastTransitionTime = metav1.NewTime(o.Now).Rfc3339Copy()
+	apimeta.SetStatusCondition(&status.Conditions, condition)
+}
+
+// refused turns into a verdict that the API server refuses the Job (a quota, a
+// policy, or a value that only it can judge), or that the store is away. Other
+// errors say nothing about the run and give the zero verdict.
 func refused(err error) verdict {
+	var fault *storeFault
+	if errors.As(err, &fault) {
+		return storeWaits(fault)
+	}
 	var create *createError
 	if !errors.As(err, &create) || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return verdict{}
@@ -75,9 +111,9 @@ func refused(err error) verdict {
 }
 
 // boundDataset is the snapshot that the Job was made with. nil: there is no Job.
-func boundDataset(o observed, p plan, actErr error) *v1alpha1.BoundDataset {
+func boundDataset(o observed, p plan) *v1alpha1.BoundDataset {
 	job := o.ownJob()
-	if job == nil && actErr == nil {
+	if job == nil {
 		job = p.Create
 	}
 	if job == nil {
@@ -168,11 +204,10 @@ func artifacts(o observed, options Options) *v1alpha1.ArtifactsStatus {
 		if !ok || !result.Published {
 			continue
 		}
+		at := place(o.Run, options)
+		at.Store = resources.ArtifactsStore(o.Job)
 		return &v1alpha1.ArtifactsStatus{
-			Location: v1alpha1.ObjectLocation{
-				Bucket: options.ArtifactsBucket,
-				Prefix: objectkey.OwnerPrefix(o.Run.Namespace, string(o.Run.UID)),
-			},
+			Location:       at,
 			ManifestDigest: result.ManifestDigest,
 			Objects:        result.Objects,
 			Bytes:          result.Bytes,

@@ -3,7 +3,9 @@ package trainingrun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -26,15 +29,17 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }
 
-// patience is how long a story waits for the operator before it fails.
-const patience = time.Minute
+// deadline is how long a story waits for the operator before it fails.
+const deadline = time.Minute
 
 // stage is a namespace of a real API server with the operator at work in it. The
 // test plays everybody else.
@@ -44,6 +49,7 @@ type stage struct {
 	namespace string
 	writes    *writeLog
 	looks     *countingClock
+	depot     *depot
 }
 
 // countingClock counts how often it is looked at, which the operator does once
@@ -95,7 +101,7 @@ func newStage(t *testing.T, before func(*stage)) *stage {
 	cluster := apitest.Start(t)
 	s := &stage{
 		t: t, client: cluster.Client, namespace: cluster.Namespace(t),
-		writes: &writeLog{}, looks: &countingClock{},
+		writes: &writeLog{}, looks: &countingClock{}, depot: newDepot(&callLog{}),
 	}
 	if before != nil {
 		before(s)
@@ -121,7 +127,7 @@ func newStage(t *testing.T, before func(*stage)) *stage {
 	s.must(err)
 	reconciler, err := New(Dependencies{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Recorder: mgr.GetEventRecorder(Name),
-		Metrics: metrics, Clock: s.looks,
+		Metrics: metrics, Clock: s.looks, Eraser: s.depot, Ledger: s.depot, Receipts: s.depot,
 	}, testOptions)
 	s.must(err)
 	s.must(reconciler.SetupWithManager(t.Context(), mgr))
@@ -153,7 +159,7 @@ func (s *stage) must(err error) {
 // eventually asks until the answer is "", and fails with the last answer.
 func (s *stage) eventually(ask func() string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), deadline)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -164,7 +170,7 @@ func (s *stage) eventually(ask func() string) {
 		}
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("after %s still: %s", patience, answer)
+			s.t.Fatalf("after %s still: %s", deadline, answer)
 		case <-tick.C:
 		}
 	}
@@ -358,6 +364,66 @@ func TestStoryARunIsTrainedAndDeleted(t *testing.T) {
 	s.isGone(job)
 	s.must(s.client.Delete(t.Context(), pod)) // as the garbage collector would
 	s.isGone(run)
+}
+
+func TestStoryARunIsDeletedWithItsArtifacts(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.readyDataset()
+	run := s.newRun("r")
+	run.Spec.Artifacts.ReclaimPolicy = v1alpha1.ReclaimDelete
+	s.must(s.client.Create(t.Context(), run))
+	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
+	prefix := objectkey.OwnerPrefix(s.namespace, string(run.UID))
+	s.depot.expect(prefix)
+	s.depot.put(prefix+"data/model", 30)
+
+	// The store goes away, and what the run waits for is told.
+	s.depot.fail(objectstore.ErrUnavailable)
+	job := s.job("r")
+	s.must(s.client.Delete(t.Context(), run))
+	s.isGone(job)
+	s.eventually(func() string {
+		run = s.run("r")
+		if c := apimeta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionArtifactsErased); c == nil ||
+			c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonStoreUnavailable {
+			return fmt.Sprintf("ArtifactsErased is %+v", c)
+		}
+		return ""
+	})
+	s.eventsOf(run, v1alpha1.ReasonStoreUnavailable)
+
+	s.depot.fail(nil)
+	s.isGone(run)
+	s.eventsOf(run, v1alpha1.ReasonErased)
+	if left := s.depot.left(prefix); left != 0 {
+		t.Errorf("%d objects are left", left)
+	}
+	receipt, told := s.depot.endOf(prefix)
+	if receipt.Versions != 1 || receipt.VersionBytes != 30 || receipt.UID != string(run.UID) {
+		t.Errorf("receipt %+v", receipt)
+	}
+	if !slices.Equal(told, []string{objectkey.LedgerErased}) {
+		t.Errorf("the ledger says %v", told)
+	}
+}
+
+func TestStoryARunGoesWithItsNamespace(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, nil)
+	s.readyDataset()
+	run := s.newRun("r") // whose artifacts would stay
+	s.must(s.client.Create(t.Context(), run))
+	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
+	prefix := objectkey.OwnerPrefix(s.namespace, string(run.UID))
+	s.depot.expect(prefix)
+	s.depot.put(prefix+"data/model", 30)
+	s.must(s.client.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
+	s.must(s.client.Delete(t.Context(), run)) // as the namespace controller would
+	s.isGone(run)
+	if _, told := s.depot.endOf(prefix); s.depot.left(prefix) != 0 || !slices.Equal(told, []string{objectkey.LedgerErased}) {
+		t.Errorf("%d objects are left, and the ledger says %v", s.depot.left(prefix), told)
+	}
 }
 
 func TestStoryARunIsDeletedWhileItTrains(t *testing.T) {

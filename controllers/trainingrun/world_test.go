@@ -11,8 +11,8 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,28 +33,59 @@ type world struct {
 	calls      *callLog
 	events     *eventLog
 	registry   *prometheus.Registry
+	depot      *depot
+	// parts are those at the store, as a new process makes them.
+	parts func() (Eraser, Ledger, Receipts)
+	clock *clocktesting.FakePassiveClock
 }
 
-// callLog records the calls of the reconciler.
+// callLog records the calls of the reconciler, to the API server and to the store,
+// and lets one of them fail.
 type callLog struct {
 	mu     sync.Mutex
 	total  int
 	writes []string
 	// failAt is the number of the call that fails; 0: none does.
 	failAt int
-	// err is what it fails with.
+	// err is what a call to the API server fails with.
 	err error
+	// late lets the call take effect before it fails.
+	late bool
+	// kill makes all calls after it fail too, until the reconciler is restarted.
+	kill, dead bool
 }
 
-func (l *callLog) next(write string) error {
+// fault counts one call and says whether it fails before or after its effect.
+func (l *callLog) fault() (before, after bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dead {
+		return true, false
+	}
 	l.total++
-	if l.total == l.failAt {
+	if l.total != l.failAt {
+		return false, false
+	}
+	l.dead = l.kill
+	return !l.late, l.late
+}
+
+// do makes a call to the API server; write names one that changes something.
+func (l *callLog) do(write string, call func() error) error {
+	before, after := l.fault()
+	if before {
 		return l.err
 	}
 	if write != "" {
+		l.mu.Lock()
 		l.writes = append(l.writes, write)
+		l.mu.Unlock()
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	if after {
+		return l.err
 	}
 	return nil
 }
@@ -72,35 +103,54 @@ func (l *eventLog) Eventf(_, _ runtime.Object, kind, reason, action, note string
 	l.notes = append(l.notes, kind+" "+reason+" "+action)
 }
 
+// testScheme knows only what is needed: the fake API server goes through all of a
+// scheme again and again.
+var testScheme = sync.OnceValues(func() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(corev1.AddToScheme(scheme), batchv1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+})
+
 func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	scheme, err := testScheme()
+	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
 		t: t, calls: &callLog{err: apierrors.NewInternalError(errors.New("injected"))},
-		events: &eventLog{}, registry: prometheus.NewRegistry(),
+		events: &eventLog{}, clock: clocktesting.NewFakePassiveClock(noon),
 	}
 	w.server = fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.TrainingRun{}, &batchv1.Job{}, &corev1.Pod{}).
 		WithIndex(&v1alpha1.TrainingRun{}, index.RunsByDataset, index.DatasetOfRun).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", eventField(func(e *corev1.Event) string { return string(e.InvolvedObject.UID) })).
 		WithIndex(&corev1.Event{}, "reason", eventField(func(e *corev1.Event) string { return e.Reason })).
+		WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
+			Name: "team-a", Finalizers: []string{"test/contents"}, // of a real one there are others
+		}}).
 		WithObjects(objects...).Build()
-	counted := interceptor.NewClient(w.server, w.calls.funcs())
-	metrics, err := NewMetrics(w.registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.reconciler, err = New(Dependencies{
-		Client: counted, Live: counted, Recorder: w.events, Metrics: metrics,
-		Clock: clocktesting.NewFakePassiveClock(noon),
-	}, testOptions)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.depot = newDepot(w.calls)
+	w.parts = func() (Eraser, Ledger, Receipts) { return w.depot, w.depot, w.depot }
+	w.restart()
 	return w
+}
+
+// restart is a new process of the operator; what it held in memory is lost.
+func (w *world) restart() {
+	w.t.Helper()
+	w.calls.mu.Lock()
+	w.calls.dead = false
+	w.calls.mu.Unlock()
+	w.registry = prometheus.NewRegistry()
+	metrics, err := NewMetrics(w.registry)
+	w.must(err)
+	eraser, accounts, book := w.parts()
+	counted := interceptor.NewClient(w.server, w.calls.funcs())
+	w.reconciler, err = New(Dependencies{
+		Client: counted, Live: counted, Recorder: w.events, Metrics: metrics, Clock: w.clock,
+		Eraser: eraser, Ledger: accounts, Receipts: book,
+	}, testOptions)
+	w.must(err)
 }
 
 func eventField(read func(*corev1.Event) string) client.IndexerFunc {
@@ -118,43 +168,27 @@ func eventField(read func(*corev1.Event) string) client.IndexerFunc {
 func (l *callLog) funcs() interceptor.Funcs {
 	return interceptor.Funcs{
 		Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
-			if err := l.next(""); err != nil {
-				return err
-			}
-			return c.Get(ctx, key, o, opts...)
+			return l.do("", func() error { return c.Get(ctx, key, o, opts...) })
 		},
 		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-			if err := l.next(""); err != nil {
-				return err
-			}
-			return c.List(ctx, list, opts...)
+			return l.do("", func() error { return c.List(ctx, list, opts...) })
 		},
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
-			if err := l.next(fmt.Sprintf("create %T", o)); err != nil {
-				return err
-			}
-			if job, ok := o.(*batchv1.Job); ok {
-				job.UID, job.CreationTimestamp = jobUID, at(0)
-			}
-			return c.Create(ctx, o, opts...)
+			return l.do(fmt.Sprintf("create %T", o), func() error {
+				if job, ok := o.(*batchv1.Job); ok {
+					job.UID, job.CreationTimestamp = jobUID, at(0)
+				}
+				return c.Create(ctx, o, opts...)
+			})
 		},
 		Delete: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.DeleteOption) error {
-			if err := l.next(fmt.Sprintf("delete %T", o)); err != nil {
-				return err
-			}
-			return c.Delete(ctx, o, opts...)
+			return l.do(fmt.Sprintf("delete %T", o), func() error { return c.Delete(ctx, o, opts...) })
 		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
-			if err := l.next(fmt.Sprintf("patch %T", o)); err != nil {
-				return err
-			}
-			return c.Patch(ctx, o, p, opts...)
+			return l.do(fmt.Sprintf("patch %T", o), func() error { return c.Patch(ctx, o, p, opts...) })
 		},
 		SubResourcePatch: func(ctx context.Context, c client.Client, sub string, o client.Object, p client.Patch, opts ...client.SubResourcePatchOption) error {
-			if err := l.next(fmt.Sprintf("patch %T %s", o, sub)); err != nil {
-				return err
-			}
-			return c.SubResource(sub).Patch(ctx, o, p, opts...)
+			return l.do(fmt.Sprintf("patch %T %s", o, sub), func() error { return c.SubResource(sub).Patch(ctx, o, p, opts...) })
 		},
 	}
 }

@@ -16,6 +16,10 @@ import (
 // of the Job and the write of the status.
 const AnnotationManifestDigest = "lethe.dev/manifest-digest"
 
+// AnnotationArtifactsStore holds, on a run's Job and its Pods, the identity of the
+// store that the artifacts go to. It is empty where the store was not asked.
+const AnnotationArtifactsStore = "lethe.dev/artifacts-store"
+
 // TerminationGrace is how long a trainer has to write a last checkpoint after
 // SIGTERM, in seconds.
 const TerminationGrace = 60
@@ -29,6 +33,8 @@ type Options struct {
 	// TrustBundle is the name of the ClusterTrustBundle with the certificates that
 	// the broker's is verified with.
 	TrustBundle string
+	// ArtifactsStore is the identity of the store that the artifacts go to.
+	ArtifactsStore string
 }
 
 // JobName is the name of a run's Job. It is the run's own, so that a second Job
@@ -42,7 +48,7 @@ func Job(run *v1alpha1.TrainingRun, dataset v1alpha1.BoundDataset, options Optio
 			Name:        JobName(run),
 			Namespace:   run.Namespace,
 			Labels:      labels(run, dataset),
-			Annotations: annotations(dataset),
+			Annotations: annotations(dataset, options),
 			OwnerReferences: []metav1.OwnerReference{
 				*metav1.NewControllerRef(run, v1alpha1.GroupVersion.WithKind("TrainingRun")),
 			},
@@ -56,7 +62,7 @@ func Job(run *v1alpha1.TrainingRun, dataset v1alpha1.BoundDataset, options Optio
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{
 					Labels:      labels(run, dataset),
-					Annotations: annotations(dataset),
+					Annotations: annotations(dataset, options),
 				},
 				Spec: pod(run, options),
 			},
@@ -72,6 +78,11 @@ func Bound(job *batchv1.Job) v1alpha1.BoundDataset {
 		UID:            types.UID(template.Labels[v1alpha1.LabelDatasetUID]),
 		ManifestDigest: template.Annotations[AnnotationManifestDigest],
 	}
+}
+
+// ArtifactsStore reads the identity of the store back that a Job was made with.
+func ArtifactsStore(job *batchv1.Job) string {
+	return job.Spec.Template.Annotations[AnnotationArtifactsStore]
 }
 
 // podFailurePolicy keeps the user from paying for the cluster's disruptions: they
@@ -93,6 +104,9 @@ func labels(run *v1alpha1.TrainingRun, dataset v1alpha1.BoundDataset) map[string
 	}
 }
 
-func annotations(dataset v1alpha1.BoundDataset) map[string]string {
-	return map[string]string{AnnotationManifestDigest: dataset.ManifestDigest}
+func annotations(dataset v1alpha1.BoundDataset, options Options) map[string]string {
+	return map[string]string{
+		AnnotationManifestDigest: dataset.ManifestDigest,
+		AnnotationArtifactsStore: options.ArtifactsStore,
+	}
 }

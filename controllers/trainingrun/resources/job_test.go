@@ -26,6 +26,8 @@ var options = resources.Options{
 	StagerImage: "registry.example/lethe/stager:v1",
 	BrokerURL:   "https://lethe-broker.lethe-system.svc:8443",
 	TrustBundle: "lethe-broker",
+
+	ArtifactsStore: "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a",
 }
 
 var snapshot = v1alpha1.BoundDataset{
@@ -148,7 +150,11 @@ func TestBoundReadsTheSnapshotBack(t *testing.T) {
 	// A Job's own labels can be changed by the tenant; its template can not.
 	job.Labels[v1alpha1.LabelDatasetUID] = "another"
 	job.Annotations[resources.AnnotationManifestDigest] = "another"
+	job.Annotations[resources.AnnotationArtifactsStore] = "another"
 	if diff := cmp.Diff(snapshot, resources.Bound(job)); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)
+	}
+	if got := resources.ArtifactsStore(job); got != options.ArtifactsStore {
+		t.Errorf("store %q, want %q", got, options.ArtifactsStore)
 	}
 }
