@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/lethe-dev/lethe/controllers/datasetretention"
+	"github.com/lethe-dev/lethe/controllers/erasure/sweeper"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging/broker"
 )
@@ -32,13 +35,28 @@ type config struct {
 	storeDir string
 	// region of the store.
 	region string
-	// datasets, artifacts and receipts are the buckets.
-	datasets, artifacts, receipts string
+	// plaintextStore allows an http:// endpoint of the store.
+	plaintextStore bool
+	// datasets, artifacts, receipts and ledger are the buckets.
+	datasets, artifacts, receipts, ledger string
+	// limits are the administrator's bounds on how long data stays.
+	limits datasetretention.Limits
+	// eraseRate is how many objects a second one erase removes at most; 0 for no limit.
+	eraseRate float64
+	// sweep is how the sweeper looks for data without its object.
+	sweep sweepConfig
 	// credentialLife is how long brokered credentials of the store live.
 	credentialLife time.Duration
 	leaderElect    bool
 	// logLevel is debug, info or error.
 	logLevel string
+}
+
+// sweepConfig is how the sweeper works.
+type sweepConfig struct {
+	interval, grace time.Duration
+	breaker         int
+	dryRun          bool
 }
 
 func parseConfig(args []string, env func(string) string, out io.Writer) (config, error) {
@@ -57,6 +75,17 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.StringVar(&c.datasets, "datasets-bucket", "lethe-datasets", "bucket of the datasets")
 	flags.StringVar(&c.artifacts, "artifacts-bucket", "lethe-artifacts", "bucket of the runs' artifacts")
 	flags.StringVar(&c.receipts, "receipts-bucket", "lethe-receipts", "bucket of the erase receipts; should have object lock")
+	flags.StringVar(&c.ledger, "ledger-bucket", "lethe-ledger", "bucket of the ledger: one small record for each dataset and run")
+	flags.BoolVar(&c.plaintextStore, "insecure-store-without-tls", false, "take an http:// endpoint of the store: data and credentials then cross the network in the clear, and only datasets with encryption Bucket can be kept")
+	flags.DurationVar(&c.limits.MaxAgeCeiling, "max-age-ceiling", 0, "the longest that a dataset may stay in all, whatever it asks for; 0 for the ten years of the API")
+	flags.DurationVar(&c.limits.AfterTrainingCeiling, "after-training-ceiling", 0, "the longest that a dataset may stay after its last training, whatever it asks for; 0 for the ten years of the API")
+	flags.DurationVar(&c.limits.MaxAgeFloor, "max-age-floor", 0, "the least time that a dataset stays, used or not, unless somebody deletes it")
+	flags.DurationVar(&c.limits.AfterTrainingFloor, "after-training-floor", 0, "the least time that a dataset stays after its last training, unless somebody deletes it")
+	flags.Float64Var(&c.eraseRate, "erase-rate", 0, "how many objects a second one erase removes at most; 0 for no limit")
+	flags.DurationVar(&c.sweep.interval, "sweep-interval", time.Hour, "time between two walks of the store in search of data without its object; 0 for none")
+	flags.DurationVar(&c.sweep.grace, "orphan-grace", 24*time.Hour, "how long data without its object is only reported, before it is erased")
+	flags.IntVar(&c.sweep.breaker, "sweep-breaker", sweeper.DefaultBreakerMin, "how many datasets and runs without their object one sweep erases at most, or 1 % of all if that is more; with more of them it erases none and raises an alarm")
+	flags.BoolVar(&c.sweep.dryRun, "sweep-dry-run", false, "report what the sweeper finds and erase nothing of it")
 	flags.DurationVar(&c.credentialLife, "credential-life", broker.DefaultCredentialLife, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
 	flags.BoolVar(&c.leaderElect, "leader-elect", false, "reconcile in one replica at a time")
 	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
@@ -81,13 +110,22 @@ func (c config) validate() error {
 		{"datasets-bucket", c.datasets},
 		{"artifacts-bucket", c.artifacts},
 		{"receipts-bucket", c.receipts},
+		{"ledger-bucket", c.ledger},
 	} {
 		if required.value == "" {
 			errs = append(errs, fmt.Errorf("--%s is required", required.flag))
 		}
 	}
-	if c.datasets == c.artifacts || c.datasets == c.receipts || c.artifacts == c.receipts {
-		errs = append(errs, errors.New("datasets, artifacts and receipts each need a bucket of their own"))
+	buckets := []string{c.datasets, c.artifacts, c.receipts, c.ledger}
+	slices.Sort(buckets)
+	if len(slices.Compact(buckets)) < 4 {
+		errs = append(errs, errors.New("datasets, artifacts, receipts and ledger each need a bucket of their own"))
+	}
+	if c.eraseRate < 0 || c.sweep.interval < 0 {
+		errs = append(errs, errors.New("--erase-rate and --sweep-interval are not negative"))
+	}
+	if c.sweep.grace <= 0 || c.sweep.breaker <= 0 {
+		errs = append(errs, errors.New("--orphan-grace and --sweep-breaker are greater than zero"))
 	}
 	for _, u := range []struct{ flag, value string }{{"broker-url", c.brokerURL}, {"broker-public-url", c.brokerPublicURL}} {
 		if parsed, err := url.Parse(u.value); err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" {

@@ -9,69 +9,58 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/lethe-dev/lethe/controllers/datasetretention"
-	"github.com/lethe-dev/lethe/controllers/erasure"
+	"github.com/lethe-dev/lethe/controllers/erasure/receipts"
+	"github.com/lethe-dev/lethe/controllers/erasure/sweeper"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging/broker"
 	"github.com/lethe-dev/lethe/controllers/staging/discovery"
 	"github.com/lethe-dev/lethe/controllers/trainingrun"
 )
 
-// storeConnections bounds the operator's connections to the store: an erase uses
-// four, and four datasets are worked on at once.
-const storeConnections = 32
-
 // parts are what the manager runs.
 type parts struct {
 	runs      *trainingrun.Reconciler
 	datasets  *datasetretention.Reconciler
+	sweeper   *sweeper.Sweeper // nil: switched off
 	broker    *broker.Server
 	publisher *discovery.Publisher
+	keys      *receipts.Publisher
+	// naming gives the store its identity.
+	naming manager.RunnableFunc
 }
 
 func newParts(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.WithTicker) (*parts, error) {
-	secret := &storeSecret{dir: cfg.storeDir, clock: clk}
-	endpoint, err := secret.endpoint()
+	v, err := newVault(ctx, cfg, mgr, clk)
 	if err != nil {
 		return nil, err
 	}
-	bundle, err := secret.caBundle()
+	ca, err := broker.EnsureCA(ctx, v.direct, cfg.namespace, clk.Now(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	store, err := objectstore.New(objectstore.Config{
-		Endpoint: endpoint, CABundle: bundle, Region: cfg.region,
-		Credentials: secret.credentials, MaxConnections: storeConnections,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("connect to the store: %w", err)
+	p := &parts{
+		publisher: &discovery.Publisher{
+			Client: v.direct, URL: cfg.brokerPublicURL, CABundle: ca.Bundle(), Clock: clk, Log: ctrl.Log.WithName("discovery"),
+		},
+		keys:   &receipts.Publisher{Client: v.direct, Key: v.signer, Clock: clk, Log: ctrl.Log.WithName("receipts")},
+		naming: func(ctx context.Context) error { return v.nameStores(ctx, clk) },
 	}
-	// The manager's own client reads from a cache that does not run yet.
-	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), HTTPClient: mgr.GetHTTPClient()})
-	if err != nil {
-		return nil, fmt.Errorf("make a client: %w", err)
-	}
-	ca, err := broker.EnsureCA(ctx, direct, cfg.namespace, clk.Now(), rand.Reader)
-	if err != nil {
+	if p.broker, err = newBroker(cfg, mgr, v, ca, clk); err != nil {
 		return nil, err
 	}
-	p := &parts{publisher: &discovery.Publisher{
-		Client: direct, URL: cfg.brokerPublicURL, CABundle: ca.Bundle(), Clock: clk, Log: ctrl.Log.WithName("discovery"),
-	}}
-	p.broker, err = newBroker(cfg, mgr, store, ca, clk, broker.Store{
-		Endpoint: endpoint, CABundle: string(bundle), Region: cfg.region,
-		DatasetsBucket: cfg.datasets, ArtifactsBucket: cfg.artifacts,
-	})
-	if err != nil {
-		return nil, err
+	if cfg.sweep.interval > 0 {
+		if p.sweeper, err = newSweeper(cfg, mgr, v, clk); err != nil {
+			return nil, err
+		}
 	}
-	return p, p.reconcilers(cfg, mgr, store, clk)
+	return p, p.reconcilers(cfg, mgr, v, clk)
 }
 
-func newBroker(cfg config, mgr ctrl.Manager, sts broker.Assumer, ca broker.CA, clk clock.WithTicker, store broker.Store) (*broker.Server, error) {
+func newBroker(cfg config, mgr ctrl.Manager, v *vault, ca broker.CA, clk clock.WithTicker) (*broker.Server, error) {
 	kube, err := kubernetes.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, fmt.Errorf("make a client for reviews: %w", err)
@@ -83,8 +72,9 @@ func newBroker(cfg config, mgr ctrl.Manager, sts broker.Assumer, ca broker.CA, c
 		Live:           mgr.GetAPIReader(),
 		Tokens:         kube.AuthenticationV1().TokenReviews(),
 		Access:         kube.AuthorizationV1().SubjectAccessReviews(),
-		STS:            sts,
-		Store:          store,
+		STS:            v.store,
+		Keys:           v.keys,
+		Store:          v.place,
 		CredentialLife: cfg.credentialLife,
 		Clock:          clk,
 		Random:         rand.Reader,
@@ -93,7 +83,7 @@ func newBroker(cfg config, mgr ctrl.Manager, sts broker.Assumer, ca broker.CA, c
 	})
 }
 
-func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, store *objectstore.Client, clk clock.PassiveClock) error {
+func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, v *vault, clk clock.PassiveClock) error {
 	runMetrics, err := trainingrun.NewMetrics(metrics.Registry)
 	if err != nil {
 		return err
@@ -101,6 +91,7 @@ func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, store *objectstore.Cli
 	p.runs, err = trainingrun.New(trainingrun.Dependencies{
 		Client: mgr.GetClient(), Live: mgr.GetAPIReader(),
 		Recorder: mgr.GetEventRecorder(trainingrun.Name), Metrics: runMetrics, Clock: clk,
+		Eraser: v.engine, Ledger: v.ledger, Receipts: v.receipts,
 	}, trainingrun.Options{
 		StagerImage: cfg.stagerImage, BrokerURL: cfg.brokerURL,
 		TrustBundle: discovery.TrustBundle, ArtifactsBucket: cfg.artifacts,
@@ -108,24 +99,40 @@ func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, store *objectstore.Cli
 	if err != nil {
 		return err
 	}
-	engine, err := erasure.New(store, cfg.receipts)
-	if err != nil {
-		return err
-	}
 	p.datasets, err = datasetretention.New(mgr.GetClient(), mgr.GetAPIReader(), datasetretention.Options{
-		DatasetsBucket: cfg.datasets, Store: store, Eraser: engine, Clock: clk,
+		DatasetsBucket: cfg.datasets,
+		Store:          func(key objectstore.Key) datasetretention.Store { return v.store.UnderKey(key) },
+		Eraser:         v.engine, Keys: v.keys, Ledger: v.ledger, Receipts: v.receipts,
+		Limits: cfg.limits, Clock: clk,
 		Events: mgr.GetEventRecorder(datasetretention.Name), Metrics: metrics.Registry,
 	})
 	return err
 }
 
+func newSweeper(cfg config, mgr ctrl.Manager, v *vault, clk clock.Clock) (*sweeper.Sweeper, error) {
+	return sweeper.New(sweeper.Options{
+		DatasetsBucket: cfg.datasets, ArtifactsBucket: cfg.artifacts,
+		Interval: cfg.sweep.interval, Grace: cfg.sweep.grace, BreakerMin: cfg.sweep.breaker, DryRun: cfg.sweep.dryRun,
+		Store: v.store, Ledger: v.ledger, Objects: sweeper.NewCluster(mgr.GetAPIReader()),
+		Keys: v.keys, Engine: v.engine, Receipts: v.receipts,
+		Clock: clk, Log: ctrl.Log.WithName(sweeper.Name),
+		Events: mgr.GetEventRecorder(sweeper.Name), Metrics: metrics.Registry,
+	})
+}
+
 // add registers everything with the manager.
 func (p *parts) add(ctx context.Context, mgr ctrl.Manager) error {
-	return errors.Join(
+	err := errors.Join(
 		p.runs.SetupWithManager(ctx, mgr),
 		p.datasets.SetupWithManager(ctx, mgr),
 		mgr.Add(p.broker),
 		mgr.Add(p.publisher),
+		mgr.Add(p.keys),
+		mgr.Add(p.naming),
 		mgr.AddReadyzCheck("broker", p.broker.Ready),
 	)
+	if p.sweeper == nil {
+		return err
+	}
+	return errors.Join(err, mgr.Add(p.sweeper))
 }

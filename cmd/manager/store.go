@@ -15,13 +15,27 @@ import (
 )
 
 // storeSecret is the mounted Secret with the facts about the store.
-type storeSecret struct {
-	dir   string
-	clock clock.PassiveClock
+type storeSecret struct{ dir string }
+
+// login is one of the store's users, as two files of the Secret.
+type login struct {
+	secret  *storeSecret
+	id, key string
+	clock   clock.PassiveClock
 
 	mu     sync.Mutex
 	cached objectstore.Credentials
 	readAt time.Time
+}
+
+// operator is the user that the operator works as.
+func (s *storeSecret) operator(clk clock.PassiveClock) *login {
+	return &login{secret: s, id: "accessKey", key: "secretKey", clock: clk}
+}
+
+// auditor is the user that lists what an erase has left, and can do nothing else.
+func (s *storeSecret) auditor(clk clock.PassiveClock) *login {
+	return &login{secret: s, id: "auditAccessKey", key: "auditSecretKey", clock: clk}
 }
 
 // reread is how long credentials are kept before the files are looked at again:
@@ -54,22 +68,22 @@ func (s *storeSecret) caBundle() ([]byte, error) {
 	return data, nil
 }
 
-// credentials reads the operator's own key, again every half minute, so that a
-// rotated Secret takes effect without a restart.
-func (s *storeSecret) credentials(context.Context) (objectstore.Credentials, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := s.clock.Now(); s.readAt.IsZero() || now.Sub(s.readAt) > reread {
-		id, err := s.file("accessKey")
+// credentials reads the files again every half minute, so that a rotated Secret
+// takes effect without a restart.
+func (l *login) credentials(context.Context) (objectstore.Credentials, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.clock.Now(); l.readAt.IsZero() || now.Sub(l.readAt) > reread {
+		id, err := l.secret.file(l.id)
 		if err != nil {
 			return objectstore.Credentials{}, err
 		}
-		secret, err := s.file("secretKey")
+		secret, err := l.secret.file(l.key)
 		if err != nil {
 			return objectstore.Credentials{}, err
 		}
-		s.cached = objectstore.Credentials{AccessKeyID: string(id), SecretAccessKey: string(secret)}
-		s.readAt = now
+		l.cached = objectstore.Credentials{AccessKeyID: string(id), SecretAccessKey: string(secret)}
+		l.readAt = now
 	}
-	return s.cached, nil
+	return l.cached, nil
 }

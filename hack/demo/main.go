@@ -47,7 +47,8 @@ func run(ctx context.Context) error {
 		{"What the store holds of the dataset now", d.before},
 		{"The retention window passes; the dataset erases itself", d.waitErased},
 		{"Search the store: current objects, old versions, delete markers, unfinished uploads", d.after},
-		{"The receipt of what was erased", d.receipt},
+		{"The key that the data was stored under", d.key},
+		{"The signed receipt of what was erased, verified offline", d.receipt},
 	} {
 		if err := d.do(ctx, s); err != nil {
 			return err

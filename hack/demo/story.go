@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/datasetkey"
+	"github.com/lethe-dev/lethe/controllers/erasure/receipts"
 )
 
 const (
@@ -125,22 +130,44 @@ func (d *demo) after(ctx context.Context) error {
 	return nil
 }
 
+// key looks for the key that the data was stored under.
+func (d *demo) key(ctx context.Context) error {
+	out, err := d.quiet(ctx, "kubectl", "-n", "lethe-system", "get", "secrets", "-o", "name")
+	if err != nil {
+		return err
+	}
+	name := datasetkey.SecretName(types.UID(d.data.uid))
+	if strings.Contains(out, name) {
+		return fmt.Errorf("the key is still there, in the Secret %s", name)
+	}
+	d.say("The Secret %s is gone: what a broken drive or a backup of the store may still hold can be read by nobody.", name)
+	return nil
+}
+
+// receipt keeps the receipt and the public keys, as an auditor would, and verifies
+// the one with the other. That needs neither the store nor the cluster.
 func (d *demo) receipt(ctx context.Context) error {
-	body, err := d.store.Get(ctx, receiptsBucket, objectkey.Receipt(namespace, d.data.uid), 0, -1)
+	key := objectkey.Receipt(namespace, d.data.uid)
+	body, err := d.store.Get(ctx, receiptsBucket, key, 0, -1)
 	if err != nil {
 		return fmt.Errorf("fetch the receipt: %w", err)
 	}
 	defer func() { _ = body.Close() }() // read to its end below
-	text, err := io.ReadAll(body)
+	signed, err := io.ReadAll(body)
 	if err != nil {
 		return fmt.Errorf("read the receipt: %w", err)
 	}
-	d.say("s3://%s/%s", receiptsBucket, objectkey.Receipt(namespace, d.data.uid))
-	for line := range strings.Lines(string(text)) {
-		d.say("%s", strings.TrimRight(line, "\n"))
+	keys, err := d.quiet(ctx, "kubectl", "-n", receipts.PublicNamespace, "get", "configmap", receipts.PublicName,
+		"-o", "go-template={{index .data \""+receipts.PublicKeys+"\"}}")
+	if err != nil {
+		return err
 	}
-	d.say("%s", objectkey.Digest(text))
-	return nil
+	receiptFile, keysFile := filepath.Join(d.work, "receipt.json"), filepath.Join(d.work, "keys.pem")
+	if err := errors.Join(os.WriteFile(receiptFile, signed, 0o600), os.WriteFile(keysFile, []byte(keys+"\n"), 0o600)); err != nil {
+		return fmt.Errorf("keep the receipt: %w", err)
+	}
+	d.say("s3://%s/%s", receiptsBucket, key)
+	return d.show(ctx, d.tool("kubectl-lethe"), "receipt", "verify", receiptFile, "--key", keysFile)
 }
 
 func (d *demo) next() {

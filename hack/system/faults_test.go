@@ -93,8 +93,7 @@ func TestOperatorKilledDuringErase(t *testing.T) {
 		t.Errorf("the store still holds %d versions or uploads", n)
 	}
 	assertReceipt(t, ds)
-	var receipt objectkey.EraseReceipt
-	decode(t, readObject(t, receiptsBucket, objectkey.Receipt(ds.Namespace, string(ds.UID))), &receipt)
+	receipt := receiptOf(t, ds.Namespace, string(ds.UID))
 	if receipt.Versions != int64(before) {
 		t.Errorf("the receipt counts %d versions, want the %d that were there before the kill", receipt.Versions, before)
 	}

@@ -1,7 +1,7 @@
 package system_test
 
 import (
-	"encoding/json"
+	"context"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,15 +56,15 @@ func TestTrainAndForget(t *testing.T) {
 
 func assertReceipt(t *testing.T, ds v1alpha1.DatasetRetention) {
 	t.Helper()
-	var got objectkey.EraseReceipt
-	if err := json.Unmarshal(readObject(t, receiptsBucket, objectkey.Receipt(ds.Namespace, string(ds.UID))), &got); err != nil {
-		t.Fatal(err)
-	}
+	got := receiptOf(t, ds.Namespace, string(ds.UID))
 	if got.UID != string(ds.UID) || got.Prefix != ds.Status.Location.Prefix || got.ManifestDigest != ds.Status.ManifestDigest {
 		t.Errorf("the receipt is of something else: %+v", got)
 	}
 	if ds.Status.Objects != nil && (got.Objects != *ds.Status.Objects || got.Versions < got.Objects+1) {
 		t.Errorf("the receipt counts %d objects and %d versions, want %d objects and at least one version more", got.Objects, got.Versions, *ds.Status.Objects)
+	}
+	if got.KeyID != ds.Status.KeyID || got.KeyDestroyedTime == nil {
+		t.Errorf("the receipt says that key %q was destroyed at %v, want %q", got.KeyID, got.KeyDestroyedTime, ds.Status.KeyID)
 	}
 	if got.EndTime.Before(got.StartTime) || got.StartTime.IsZero() {
 		t.Errorf("the receipt's times: %s to %s", got.StartTime, got.EndTime)
@@ -180,4 +180,73 @@ func TestNamespaceDeletedWhileTraining(t *testing.T) {
 		t.Errorf("the store still holds %d versions or uploads", n)
 	}
 	assertReceipt(t, ds)
+}
+
+// TestHold: a legal duty keeps the data although its owner has deleted it, until
+// whoever may do that takes the hold away.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	ds := upload(t, ns, "evidence")
+	const hold = `{"spec":{"hold":{"reason":"case 7","until":"2100-01-01T00:00:00Z"}}}`
+	kubectl(t, "-n", ns, "create", "rolebinding", "edits", "--clusterrole=lethe-user", "--serviceaccount="+ns+":default")
+	as := "--as=system:serviceaccount:" + ns + ":default"
+	out, err := command(t.Context(), tool("kubectl"), "-n", ns, as, "patch", "datasetretention", "evidence", "--type=merge", "-p", hold)
+	if err == nil || !strings.Contains(out, "hold") {
+		t.Errorf("somebody without the verb hold sets one: %v, %s", err, out)
+	}
+	kubectl(t, "-n", ns, "patch", "datasetretention", "evidence", "--type=merge", "-p", hold)
+	waitDataset(t, ns, "evidence", "to be held", func(ds v1alpha1.DatasetRetention) bool { return ds.Status.Hold != nil })
+	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
+		t.Fatal(err)
+	}
+	waitDataset(t, ns, "evidence", "to say that a hold keeps it", func(ds v1alpha1.DatasetRetention) bool {
+		return ds.Status.State == v1alpha1.DatasetErasing && ds.Status.Reason == v1alpha1.ReasonOnHold
+	})
+	if n := holdings(t, ds.Status.Location); n == 0 {
+		t.Fatal("the data went although it was held")
+	}
+	kubectl(t, "-n", ns, "patch", "datasetretention", "evidence", "--type=merge", "-p", `{"spec":{"hold":null}}`)
+	waitGone(t, &ds)
+	if n := holdings(t, ds.Status.Location); n != 0 {
+		t.Errorf("the store still holds %d versions or uploads", n)
+	}
+	assertReceipt(t, ds)
+}
+
+// TestArtifactsGoWithTheirRun: by the owner's will, or with the namespace.
+func TestArtifactsGoWithTheirRun(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	upload(t, ns, "digits")
+	reclaim := func(policy v1alpha1.ReclaimPolicy) func(*v1alpha1.TrainingRun) {
+		return func(run *v1alpha1.TrainingRun) { run.Spec.Artifacts.ReclaimPolicy = policy }
+	}
+	create(t, aRun(ns, "keep", "digits", reclaim(v1alpha1.ReclaimRetain)))
+	create(t, aRun(ns, "drop", "digits", reclaim(v1alpha1.ReclaimDelete)))
+	keep, drop := waitRun(t, ns, "keep", v1alpha1.RunSucceeded), waitRun(t, ns, "drop", v1alpha1.RunSucceeded)
+	for _, run := range []*v1alpha1.TrainingRun{&keep, &drop} {
+		if err := lab.kube.Delete(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+		waitGone(t, run.DeepCopy())
+	}
+	if n := holdings(t, &drop.Status.Artifacts.Location); n != 0 {
+		t.Errorf("the store still holds %d versions or uploads of artifacts that were to go", n)
+	}
+	if got := receiptOf(t, ns, string(drop.UID)); got.Resource != objectkey.ResourceRun || got.Versions == 0 {
+		t.Errorf("the receipt is of something else: %+v", got)
+	}
+	if n := holdings(t, &keep.Status.Artifacts.Location); n == 0 {
+		t.Error("artifacts that were to stay are gone")
+	}
+	namespace := &corev1.Namespace{}
+	namespace.Name = ns
+	if err := lab.kube.Delete(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	waitGone(t, namespace)
+	eventually(t, "retained artifacts to go after their namespace", func(context.Context) (bool, string, error) {
+		return holdings(t, &keep.Status.Artifacts.Location) == 0, "they are there", nil
+	})
 }
