@@ -50,7 +50,8 @@ build: ## Build the programs into .cache/bin.
 ##@ Tests
 .PHONY: test-unit test-system
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
-	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race ./...
+	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=20m ./...
+	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
 	cd hack/lab && go test ./...
 
 test-system: lab-up ## Run the journeys through the whole system on the lab.

@@ -224,7 +224,7 @@ func withheld(err error, raw []byte) error {
 	text := strings.ToLower(err.Error())
 	forms := []string{
 		string(raw), hex.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
-		strings.Trim(fmt.Sprint(raw), "[]"),
+		strings.Trim(fmt.Sprintf("%d", raw), "[]"),
 	}
 	for _, form := range forms {
 		if strings.Contains(text, strings.ToLower(form)) {

@@ -73,7 +73,7 @@ func silent(t *testing.T, err error, raw []byte) {
 	if err == nil {
 		return
 	}
-	for _, form := range []string{string(raw), hex.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw), fmt.Sprint(raw)} {
+	for _, form := range []string{string(raw), hex.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw), fmt.Sprintf("%d", raw)} {
 		for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err)} {
 			if strings.Contains(text, form) {
 				t.Errorf("the error shows the key: %s", text)
@@ -352,7 +352,7 @@ func TestErrorsOfAWriteDoNotRepeatTheKey(t *testing.T) {
 		"raw":         func(raw []byte) string { return string(raw) },
 		"hexadecimal": func(raw []byte) string { return strings.ToUpper(hex.EncodeToString(raw)) },
 		"base64":      base64.StdEncoding.EncodeToString,
-		"numbers":     func(raw []byte) string { return fmt.Sprint(raw) },
+		"numbers":     func(raw []byte) string { return fmt.Sprintf("%d", raw) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

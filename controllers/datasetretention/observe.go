@@ -95,11 +95,9 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (obs
 	if seen.copies, err = r.lookForCopies(ctx, seen.dataset); err != nil {
 		return seen, err
 	}
-	if err := r.lookForPlace(ctx, &seen); err != nil {
-		seen.storeErr = err
-		return seen, nil
+	if seen.storeErr = r.lookForPlace(ctx, &seen); seen.storeErr == nil {
+		r.lookAtInventory(ctx, &seen)
 	}
-	r.lookAtInventory(ctx, &seen)
 	return seen, nil
 }
 

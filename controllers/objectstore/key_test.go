@@ -103,7 +103,7 @@ func TestKeyIsNeverShown(t *testing.T) {
 func TestKeysStayOffPlainWires(t *testing.T) {
 	t.Parallel()
 	var requests []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		requests = append(requests, r.Method)
 		_, _ = io.Copy(io.Discard, r.Body)
 	}))

@@ -129,13 +129,13 @@ func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-// quiet runs a command and gives what it prints.
-func (d *demo) quiet(ctx context.Context, name string, args ...string) (string, error) {
+// kubectl runs without a word and gives what it prints.
+func (d *demo) kubectl(ctx context.Context, args ...string) (string, error) {
 	var out, errOut bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // the demo's own commands
+	cmd := exec.CommandContext(ctx, "kubectl", args...) //nolint:gosec // the demo's own commands
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(name), strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
 	}
 	return strings.TrimSpace(out.String()), nil
 }

@@ -38,13 +38,13 @@ type datasetFacts struct {
 }
 
 func (d *demo) namespace(ctx context.Context) error {
-	if _, err := d.quiet(ctx, "kubectl", "get", "namespace", namespace); err != nil {
+	if _, err := d.kubectl(ctx, "get", "namespace", namespace); err != nil {
 		if err := d.show(ctx, "kubectl", "create", "namespace", namespace); err != nil {
 			return err
 		}
 	} else {
 		d.say("The namespace is there from an earlier demo; its run and dataset go first.")
-		if _, err := d.quiet(ctx, "kubectl", "-n", namespace, "delete", "trainingruns,datasetretentions", "--all", "--timeout=4m"); err != nil {
+		if _, err := d.kubectl(ctx, "-n", namespace, "delete", "trainingruns,datasetretentions", "--all", "--timeout=4m"); err != nil {
 			return err
 		}
 	}
@@ -61,7 +61,7 @@ func (d *demo) upload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := d.quiet(ctx, "kubectl", "-n", namespace, "get", "datasetretention", datasetName, "-o", "json")
+	out, err := d.kubectl(ctx, "-n", namespace, "get", "datasetretention", datasetName, "-o", "json")
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (d *demo) after(ctx context.Context) error {
 
 // key looks for the key that the data was stored under.
 func (d *demo) key(ctx context.Context) error {
-	out, err := d.quiet(ctx, "kubectl", "-n", "lethe-system", "get", "secrets", "-o", "name")
+	out, err := d.kubectl(ctx, "-n", "lethe-system", "get", "secrets", "-o", "name")
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (d *demo) receipt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the receipt: %w", err)
 	}
-	keys, err := d.quiet(ctx, "kubectl", "-n", receipts.PublicNamespace, "get", "configmap", receipts.PublicName,
+	keys, err := d.kubectl(ctx, "-n", receipts.PublicNamespace, "get", "configmap", receipts.PublicName,
 		"-o", "go-template={{index .data \""+receipts.PublicKeys+"\"}}")
 	if err != nil {
 		return err

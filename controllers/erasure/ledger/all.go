@@ -99,13 +99,12 @@ func (l *Ledger) walk(ctx context.Context, visit func(of account, keys []string,
 			}
 			keys = nil
 		}
-		if !ok {
-			if !visit(account{}, nil, fmt.Errorf("walk the ledger: %w: a key that is nobody's", ErrMalformed)) {
-				return
-			}
-			continue
+		switch {
+		case ok:
+			of, keys = owner, append(keys, object.Key)
+		case !visit(account{}, nil, fmt.Errorf("walk the ledger: %w: a key that is nobody's", ErrMalformed)):
+			return
 		}
-		of, keys = owner, append(keys, object.Key)
 	}
 	if len(keys) > 0 {
 		visit(of, keys, nil)

@@ -183,7 +183,7 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asJSON, err := json.Marshal(key)
+	asJSON, err := json.Marshal(key) //nolint:staticcheck // SA9005: that nothing of it is shown is what is tested.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,12 +189,16 @@ func TestJudge(t *testing.T) {
 			facts{account: withRecord(open(dataset), eraseBy(time.Hour)), data: true, object: is(v1alpha1.DatasetInUse)}, judgement{},
 		},
 		"data past its time on hold": {
-			facts{account: withRecord(open(dataset, heldUntil(time.Hour, time.Hour)), eraseBy(time.Hour)), data: true,
-				object: is(v1alpha1.DatasetReady)}, judgement{},
+			facts{
+				account: withRecord(open(dataset, heldUntil(time.Hour, time.Hour)), eraseBy(time.Hour)), data: true,
+				object: is(v1alpha1.DatasetReady),
+			}, judgement{},
 		},
 		"data past its time and past its hold": {
-			facts{account: withRecord(open(dataset, heldUntil(3*time.Hour, -time.Minute)), eraseBy(time.Hour)), data: true,
-				object: is(v1alpha1.DatasetReady)},
+			facts{
+				account: withRecord(open(dataset, heldUntil(3*time.Hour, -time.Minute)), eraseBy(time.Hour)), data: true,
+				object: is(v1alpha1.DatasetReady),
+			},
 			judgement{kinds: []Kind{KindOverdue}, overdue: time.Minute},
 		},
 		"data past its time whose hold was taken away": {

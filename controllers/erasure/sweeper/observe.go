@@ -114,10 +114,11 @@ func (o *observation) listStore(ctx context.Context) error {
 				return fmt.Errorf("list the owners of %s: %w", bucket, err)
 			}
 			one, ok := parseOwner(key)
-			if !ok {
-				if key != objectkey.IdentityKey {
-					o.foreign[bucket]++ // Its key may be the name of somebody's file.
-				}
+			switch {
+			case key == objectkey.IdentityKey:
+				continue
+			case !ok:
+				o.foreign[bucket]++ // Its key may be the name of somebody's file.
 				continue
 			}
 			if _, known := names[one.namespace]; !known {

@@ -74,18 +74,18 @@ func TestStart(t *testing.T) {
 		if got := sweeps(); got != 1 {
 			t.Errorf("%d sweeps at the start, want 1", got)
 		}
-		time.Sleep(2*time.Hour + time.Minute)
+		later(2*time.Hour + time.Minute)
 		synctest.Wait()
 		if got := sweeps(); got != 3 {
 			t.Errorf("%d sweeps after two intervals, want 3", got)
 		}
 		w.failSoon(3) // Behind both identities.
-		time.Sleep(time.Hour)
+		later(time.Hour)
 		synctest.Wait()
 		if got := sweeps(); got != 4 {
 			t.Errorf("%d sweeps after three intervals, want 4", got)
 		}
-		time.Sleep(6 * time.Minute)
+		later(6 * time.Minute)
 		synctest.Wait()
 		if got := sweeps(); got != 5 {
 			t.Errorf("a failed sweep is not tried again soon: %d sweeps", got)
@@ -217,3 +217,6 @@ func TestEventsComeOnce(t *testing.T) {
 		}
 	}
 }
+
+// later lets the bubble's own time pass.
+func later(d time.Duration) { <-time.After(d) }

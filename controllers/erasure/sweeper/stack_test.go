@@ -69,7 +69,7 @@ func (w witness) Identity(ctx context.Context, bucket string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	data, err := io.ReadAll(body)
 	_, rest, _ := strings.Cut(string(data), `"store":"`)
 	id, _, _ := strings.Cut(rest, `"`)
@@ -250,7 +250,7 @@ func (s *stack) wantReceipt(t *testing.T, p place) {
 	t.Helper()
 	body, err := s.Backend.Get(t.Context(), s.receiptsBucket, objectkey.Receipt(p.namespace, string(p.uid())), 0, -1)
 	fatal(t, err)
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	data, err := io.ReadAll(body)
 	fatal(t, err)
 	r, err := objectkey.Verify(data, []ed25519.PublicKey{ed25519.PublicKey(signer()[ed25519.SeedSize:])})
@@ -347,7 +347,10 @@ func TestStoreFaults(t *testing.T) {
 	points := 0
 	for n := 1; n <= calls; n++ {
 		for _, fault := range []objectstoretest.Fault{
-			{Call: n}, {Call: n, After: true}, {Call: n, Crash: true}, {Call: n, Crash: true, After: true},
+			{Call: n},
+			{Call: n, After: true},
+			{Call: n, Crash: true},
+			{Call: n, Crash: true, After: true},
 			{Call: n, Err: objectstore.ErrDenied},
 		} {
 			points++
@@ -386,7 +389,11 @@ type broken struct{ Store }
 
 func (b broken) ListOwners(ctx context.Context, bucket string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		for key := range b.Store.ListOwners(ctx, bucket) {
+		for key, err := range b.Store.ListOwners(ctx, bucket) {
+			if err != nil {
+				yield("", err)
+				return
+			}
 			if yield(key, nil) {
 				yield("", objectstore.ErrUnavailable)
 			}

@@ -56,6 +56,12 @@ func TestOnMinIO(t *testing.T) {
 			t.Fatalf("remove: %v", err)
 		}
 	}
+	one := func(key string, size int) func(*testing.T, string) {
+		return func(t *testing.T, bucket string) {
+			t.Helper()
+			put(t, client, bucket, key, size)
+		}
+	}
 	for name, c := range map[string]struct {
 		prefix string
 		fill   func(t *testing.T, bucket string)
@@ -63,39 +69,51 @@ func TestOnMinIO(t *testing.T) {
 		err    error
 	}{
 		"nothing":           {"ns/uid/", func(*testing.T, string) {}, true, nil},
-		"an object":         {"ns/uid/", func(t *testing.T, b string) { put(t, client, b, "ns/uid/data/x", 1) }, false, nil},
-		"an empty object":   {"ns/uid/", func(t *testing.T, b string) { put(t, client, b, "ns/uid/data/x", 0) }, false, nil},
-		"a folder":          {"ns/uid/", func(t *testing.T, b string) { put(t, client, b, "ns/uid/data/", 0) }, false, nil},
-		"an object deep":    {"ns/uid/", func(t *testing.T, b string) { put(t, client, b, "ns/uid/a/b/c/d/e", 1) }, false, nil},
-		"an unusual object": {"n s/ümlaut+%41&<>/", func(t *testing.T, b string) { put(t, client, b, "n s/ümlaut+%41&<>/data/\x01", 1) }, false, nil},
-		"an unusual prefix": {"n s/ümlaut+%41&<>/", func(t *testing.T, b string) { put(t, client, b, "n s/ümlaut+%41&<>", 1) }, false, objectstore.ErrHidden},
+		"an object":         {"ns/uid/", one("ns/uid/data/x", 1), false, nil},
+		"an empty object":   {"ns/uid/", one("ns/uid/data/x", 0), false, nil},
+		"a folder":          {"ns/uid/", one("ns/uid/data/", 0), false, nil},
+		"an object deep":    {"ns/uid/", one("ns/uid/a/b/c/d/e", 1), false, nil},
+		"an unusual object": {"n s/ümlaut+%41&<>/", one("n s/ümlaut+%41&<>/data/\x01", 1), false, nil},
+		"an unusual prefix": {"n s/ümlaut+%41&<>/", one("n s/ümlaut+%41&<>", 1), false, objectstore.ErrHidden},
 		"an object under a key": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client.UnderKey(objectstoretest.Key(t, 1)), b, "ns/uid/data/x", 17<<20)
 		}, false, nil},
 		"a version under a marker": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			server.Delete(t, b, "ns/uid/data/x")
 		}, false, nil},
 		"a lone marker": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			server.Delete(t, b, "ns/uid/data/x")
 			remove(t, b, 1) // The marker is the newest.
 		}, false, nil},
 		"an old version": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			put(t, client, b, "ns/uid/data/x", 2)
 			put(t, client, b, "ns/uid/data/y", 2)
 			remove(t, b, 1)
 		}, false, nil},
-		"an upload":             {"ns/uid/", func(t *testing.T, b string) { server.BeginUpload(t, b, "ns/uid/data/x") }, false, nil},
-		"an upload of the name": {"ns/uid/data/x", func(t *testing.T, b string) { server.BeginUpload(t, b, "ns/uid/data/x") }, false, nil},
+		"an upload": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
+			server.BeginUpload(t, b, "ns/uid/data/x")
+		}, false, nil},
+		"an upload of the name": {"ns/uid/data/x", func(t *testing.T, b string) {
+			t.Helper()
+			server.BeginUpload(t, b, "ns/uid/data/x")
+		}, false, nil},
 		"neighbours": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid2/data/x", 1)
 			put(t, client, b, "ns/ui/data/x", 1)
 			put(t, client, b, "lethe-identity.json", 1)
 			server.BeginUpload(t, b, "ns/uid2/data/x")
 		}, true, nil},
 		"all removed": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			server.Delete(t, b, "ns/uid/data/x")
 			put(t, client, b, "ns/uid/data/x/y", 17<<20)
@@ -108,6 +126,7 @@ func TestOnMinIO(t *testing.T) {
 			}
 		}, true, nil},
 		"removed at once": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			server.Delete(t, b, "ns/uid/data/x")
 			if err := client.RemovePrefix(t.Context(), b, "ns/uid/"); err != nil {
@@ -115,10 +134,11 @@ func TestOnMinIO(t *testing.T) {
 			}
 		}, true, nil},
 		"something hidden": {"ns/uid/", func(t *testing.T, b string) {
+			t.Helper()
 			put(t, client, b, "ns/uid/data/x", 1)
 			put(t, client, b, "ns/uid", 1)
 		}, false, objectstore.ErrHidden},
-		"a whole bucket":   {"", func(t *testing.T, b string) { put(t, client, b, "x", 1) }, false, nil},
+		"a whole bucket":   {"", one("x", 1), false, nil},
 		"no bucket at all": {"", func(*testing.T, string) {}, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

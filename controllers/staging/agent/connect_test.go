@@ -26,7 +26,7 @@ const canary = "Canary-of-exactly-32-bytes-here!"
 // shows says whether a text shows the key.
 func shows(text, key string) bool {
 	for _, form := range []string{
-		key, fmt.Sprintf("%x", key), base64.RawStdEncoding.EncodeToString([]byte(key)), strings.Trim(fmt.Sprint([]byte(key)), "[]"),
+		key, fmt.Sprintf("%x", key), base64.RawStdEncoding.EncodeToString([]byte(key)), strings.Trim(fmt.Sprintf("%d", []byte(key)), "[]"),
 	} {
 		if strings.Contains(text, form) {
 			return true

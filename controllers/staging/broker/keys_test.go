@@ -138,7 +138,7 @@ func forms() []string {
 	}
 	return []string{
 		canary, hex.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-		strings.Trim(fmt.Sprint(raw), "[]"), strings.Join(first, ", "), canary[:16],
+		strings.Trim(fmt.Sprintf("%d", raw), "[]"), strings.Join(first, ", "), canary[:16],
 	}
 }
 

@@ -95,10 +95,10 @@ func Failure(verdicts []Verdict) error {
 			first = &verdicts[i]
 		}
 	}
-	switch {
-	case bad == 0:
+	switch bad {
+	case 0:
 		return nil
-	case bad == 1:
+	case 1:
 		return fmt.Errorf("%s can not be relied on: %w", first.Name, first.Err)
 	}
 	return fmt.Errorf("%d of %d receipts can not be relied on; the first of them is %s: %w", bad, len(verdicts), first.Name, first.Err)

@@ -26,7 +26,7 @@ func Refuse(status int, code string) Fault {
 // RefuseAfter is Refuse of a request that has taken effect.
 func RefuseAfter(status int, code string) Fault {
 	return Fault{apply: func(x *exchange) {
-		if _, _, ok := x.whole(); ok {
+		if _, _, ok := x.whole(); ok { //nolint:bodyclose // Read whole and closed.
 			x.refuse(status, code)
 		}
 	}}
@@ -51,7 +51,7 @@ func Silence() Fault {
 // SilenceAfter never answers a request that has taken effect.
 func SilenceAfter() Fault {
 	return Fault{apply: func(x *exchange) {
-		if _, _, ok := x.whole(); ok {
+		if _, _, ok := x.whole(); ok { //nolint:bodyclose // Read whole and closed.
 			x.wait(math.MaxInt64)
 		}
 	}}
@@ -71,7 +71,7 @@ func Reset() Fault { return Fault{apply: func(x *exchange) { x.reset() }} }
 // ResetAfter breaks the connection of a request that has taken effect.
 func ResetAfter() Fault {
 	return Fault{apply: func(x *exchange) {
-		if _, _, ok := x.whole(); ok {
+		if _, _, ok := x.whole(); ok { //nolint:bodyclose // Read whole and closed.
 			x.reset()
 		}
 	}}
@@ -97,7 +97,7 @@ func (x *exchange) reset() {
 // BreakOff announces the whole answer and sends half of it.
 func BreakOff() Fault {
 	return Fault{apply: func(x *exchange) {
-		answer, body, ok := x.whole()
+		answer, body, ok := x.whole() //nolint:bodyclose // Read whole and closed.
 		if !ok {
 			return
 		}
@@ -143,7 +143,7 @@ func rewriteDeleted(part, with string) Fault {
 // rewrite changes the body of an answer.
 func rewrite(change func([]byte) []byte) Fault {
 	return Fault{apply: func(x *exchange) {
-		answer, body, ok := x.whole()
+		answer, body, ok := x.whole() //nolint:bodyclose // Read whole and closed.
 		if !ok {
 			return
 		}

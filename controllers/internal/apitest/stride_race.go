@@ -1,0 +1,6 @@
+//go:build race
+
+package apitest
+
+// Stride is the step between the crash points that a test tries; see the other file.
+const Stride = 5
