@@ -20,6 +20,11 @@ type Identity struct {
 	Kind string `json:"kind"`
 	// Store is random: 32 hexadecimal digits.
 	Store string `json:"store"`
+	// Cluster is the UID of the namespace kube-system of the cluster whose data lies
+	// here. Another cluster's operator would take all of it for data without an
+	// object, so it refuses to work here. A cluster that takes the place of a lost one
+	// is let in by an administrator who writes its UID here.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // LedgerKind names the format of the ledger's records.

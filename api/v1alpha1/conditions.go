@@ -161,6 +161,13 @@ const (
 	ReasonObjectLock = "ObjectLock"
 	// ReasonUnknownStore: the store is not the one that the data was put into.
 	ReasonUnknownStore = "UnknownStore"
+	// ReasonExpired: the time of the data is over; no further run may start on it,
+	// and it goes as soon as nothing keeps it any more.
+	ReasonExpired = "Expired"
+	// ReasonRunsNotTold: the data is erased, but a run that used it could not be told.
+	ReasonRunsNotTold = "RunsNotTold"
+	// ReasonWaitingForTurn: other datasets are worked on at the store first.
+	ReasonWaitingForTurn = "WaitingForTurn"
 	// ReasonErased: the dataset is being erased or was erased.
 	ReasonErased = "Erased"
 	// ReasonDeleted: the dataset was deleted by its owner or by its expiry.

@@ -85,8 +85,16 @@ type Hold struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason"`
-	// until is when the hold ends by itself. A longer one is set again in time.
+	// until is when the hold ends by itself, in UTC and whole seconds, for example
+	// "2027-06-30T00:00:00Z". A longer one is set again in time.
+	//
+	// The pattern is stricter than the format: the API server takes some forms of it
+	// that clients can not read, and one such object would keep them from all others.
 	// +required
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() < 3000",message="a time in UTC and whole seconds, such as 2027-06-30T00:00:00Z"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^2[0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$`
 	Until metav1.Time `json:"until"`
 }
 

@@ -43,6 +43,8 @@ type config struct {
 	limits datasetretention.Limits
 	// eraseRate is how many objects a second one erase removes at most; 0 for no limit.
 	eraseRate float64
+	// eraseFast allows MinIO's removal of a whole prefix by one request.
+	eraseFast bool
 	// sweep is how the sweeper looks for data without its object.
 	sweep sweepConfig
 	// credentialLife is how long brokered credentials of the store live.
@@ -82,6 +84,7 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.DurationVar(&c.limits.MaxAgeFloor, "max-age-floor", 0, "the least time that a dataset stays, used or not, unless somebody deletes it")
 	flags.DurationVar(&c.limits.AfterTrainingFloor, "after-training-floor", 0, "the least time that a dataset stays after its last training, unless somebody deletes it")
 	flags.Float64Var(&c.eraseRate, "erase-rate", 0, "how many objects a second one erase removes at most; 0 for no limit")
+	flags.BoolVar(&c.eraseFast, "erase-fast-path", true, "remove a dataset by one request where the store is MinIO and the bucket's settings allow it; what is left is verified either way")
 	flags.DurationVar(&c.sweep.interval, "sweep-interval", time.Hour, "time between two walks of the store in search of data without its object; 0 for none")
 	flags.DurationVar(&c.sweep.grace, "orphan-grace", 24*time.Hour, "how long data without its object is only reported, before it is erased")
 	flags.IntVar(&c.sweep.breaker, "sweep-breaker", sweeper.DefaultBreakerMin, "how many datasets and runs without their object one sweep erases at most, or 1 % of all if that is more; with more of them it erases none and raises an alarm")

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,15 +34,21 @@ type vault struct {
 	// direct reads and writes at the API server: the manager's own client reads from
 	// a cache, which does not run yet and is to hold no Secret.
 	direct client.Client
-	store  *objectstore.Client
+	// cluster is the UID of the namespace kube-system, which a cluster has for life.
+	cluster string
+	store   *objectstore.Client
 	// place is what pods and people are told of the store.
-	place    broker.Store
-	keys     *datasetkey.Ring
-	ledger   *ledger.Ledger
-	signer   *receipts.Key
-	receipts *receipts.Book
-	engine   *erasure.Engine
+	place  broker.Store
+	keys   *datasetkey.Ring
+	ledger *ledger.Ledger
+	// ledgerBucket is where it lies.
+	ledgerBucket string
+	signer       *receipts.Key
+	receipts     *receipts.Book
+	engine       *erasure.Engine
 }
+
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 
 func newVault(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.Clock) (*vault, error) {
 	v := &vault{}
@@ -49,6 +57,11 @@ func newVault(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.Clock
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
+	var system corev1.Namespace
+	if err := v.direct.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, &system); err != nil {
+		return nil, fmt.Errorf("find out which cluster this is: %w", err)
+	}
+	v.cluster = string(system.UID)
 	auditor, err := v.connect(cfg, clk)
 	if err != nil {
 		return nil, err
@@ -59,6 +72,7 @@ func newVault(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.Clock
 	if err != nil {
 		return nil, err
 	}
+	v.ledgerBucket = cfg.ledger
 	if v.ledger, err = ledger.New(v.store, cfg.ledger); err != nil {
 		return nil, err
 	}
@@ -73,7 +87,7 @@ func newVault(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.Clock
 	}
 	v.engine, err = erasure.New(erasure.Options{
 		Store: v.store, Auditor: auditor, ReceiptsBucket: cfg.receipts, LedgerBucket: cfg.ledger,
-		Limit: rate.Limit(cfg.eraseRate), FastPath: true, Clock: clk,
+		Cluster: v.cluster, Limit: rate.Limit(cfg.eraseRate), FastPath: cfg.eraseFast, Clock: clk,
 	})
 	return v, err
 }
@@ -110,14 +124,14 @@ func (v *vault) connect(cfg config, clk clock.PassiveClock) (*audit.Auditor, err
 	return auditor, nil
 }
 
-// nameStores makes the store say who it is, in each bucket that data is put into,
+// nameStores makes the store say who it is, in each bucket of data and in the ledger's,
 // before there is any. It tries until it can: the rest of the operator waits for
 // it by itself.
 func (v *vault) nameStores(ctx context.Context, clk clock.Clock) error {
 	log := ctrl.Log.WithName("identity")
-	for _, bucket := range []string{v.place.DatasetsBucket, v.place.ArtifactsBucket} {
+	for _, bucket := range []string{v.place.DatasetsBucket, v.place.ArtifactsBucket, v.ledgerBucket} {
 		for {
-			_, err := erasure.EnsureIdentity(ctx, v.store, bucket, rand.Reader)
+			_, err := erasure.EnsureIdentity(ctx, v.store, bucket, v.cluster, rand.Reader)
 			if err == nil {
 				break
 			}

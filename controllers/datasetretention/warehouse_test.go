@@ -65,7 +65,7 @@ func (w *warehouse) identify(t *testing.T, store string) {
 	if err != nil {
 		t.Fatalf("identify: %v", err)
 	}
-	if got, err := erasure.EnsureIdentity(t.Context(), w.inner, testBucket, bytes.NewReader(raw)); err != nil || got != store {
+	if got, err := erasure.EnsureIdentity(t.Context(), w.inner, testBucket, "", bytes.NewReader(raw)); err != nil || got != store {
 		t.Fatalf("the store says to be %q: %v", got, err)
 	}
 }
@@ -125,7 +125,7 @@ func (a auditor) Empty(ctx context.Context, bucket, prefix string) (empty bool, 
 
 func (a auditor) Identity(ctx context.Context, bucket string) (store string, err error) {
 	err = a.w.step(func() error {
-		store, err = erasure.EnsureIdentity(ctx, a.w.inner, bucket, strings.NewReader(""))
+		store, err = erasure.EnsureIdentity(ctx, a.w.inner, bucket, "", strings.NewReader(""))
 		return err
 	})
 	return store, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
@@ -17,17 +19,32 @@ const (
 	batchWorkers = 4
 	// maxFailures bounds what is remembered of an erase in which much fails.
 	maxFailures = 5
+	// maxRetries bounds how many requests one call repeats, so that a store that
+	// refuses everything is not asked for hours.
+	maxRetries = 16
 )
 
-// pass removes all that one listing finds.
+// pauses before a request that failed is made again. minio-go has made it three
+// times by itself then, if the network or the whole store was the reason.
+var pauses = []time.Duration{500 * time.Millisecond, 2 * time.Second}
+
+// pass removes, or counts, all that one listing finds. It may be run again.
 type pass struct {
-	store  Emptier
+	engine *Engine
 	target Target
+	tally  *tally
+	// retries that are left.
+	retries atomic.Int64
 
 	mu       sync.Mutex
-	removed  Inventory
 	failures []error
 	more     int // failures that are not remembered
+}
+
+func (e *Engine) newPass(t Target, progress func(Inventory)) *pass {
+	p := &pass{engine: e, target: t, tally: newTally(e.clock, progress)}
+	p.retries.Store(maxRetries)
+	return p
 }
 
 // run aborts uploads first: one that is completed meanwhile becomes a version, which
@@ -35,93 +52,130 @@ type pass struct {
 func (p *pass) run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	p.abortUploads(ctx)
+	p.abortUploads(ctx, stop)
 	if !p.hopeless(ctx) {
 		p.removeVersions(ctx, stop)
 	}
 	return p.failure()
 }
 
-func (p *pass) abortUploads(ctx context.Context) {
-	for upload, err := range p.store.ListUploads(ctx, p.target.Bucket, p.target.Prefix) {
+func (p *pass) abortUploads(ctx context.Context, stop context.CancelFunc) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	slots := make(chan struct{}, batchWorkers)
+	for upload, err := range p.engine.store.ListUploads(ctx, p.target.Bucket, p.target.Prefix) {
 		if err := p.target.listed(upload.Key, err); err != nil {
 			p.fail(err)
 			return
 		}
-		if err := p.store.AbortUpload(ctx, p.target.Bucket, upload); err != nil {
-			p.fail(err)
-			if p.hopeless(ctx) {
-				return
-			}
-			continue
-		}
-		p.count(Inventory{Uploads: 1})
-	}
-}
-
-// removeVersions lists and removes at the same time. It holds one batch, those that
-// are on their way and a page of the listing, however much there is.
-func (p *pass) removeVersions(ctx context.Context, stop context.CancelFunc) {
-	var workers sync.WaitGroup
-	slots := make(chan struct{}, batchWorkers)
-	p.batches(ctx, func(batch []objectstore.Version) {
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()
-			if p.remove(ctx, batch); p.hopeless(ctx) {
-				stop()
+			p.do(ctx, stop, Inventory{Uploads: 1}, func() error {
+				return p.engine.store.AbortUpload(ctx, p.target.Bucket, upload)
+			})
+		})
+	}
+}
+
+// removeVersions lists and removes at the same time.
+func (p *pass) removeVersions(ctx context.Context, stop context.CancelFunc) {
+	var workers sync.WaitGroup
+	batches := make(chan []objectstore.Version, batchWorkers)
+	var waiting, hunger atomic.Int64
+	for range batchWorkers {
+		workers.Go(func() {
+			for {
+				waiting.Add(1)
+				batch, more := <-batches
+				waiting.Add(-1)
+				if !more {
+					return
+				}
+				p.do(ctx, stop, sizeOf(batch), func() error {
+					return p.engine.store.RemoveVersions(ctx, p.target.Bucket, batch)
+				})
 			}
 		})
+	}
+	p.list(ctx, func(batch []objectstore.Version) (hungry bool) {
+		if waiting.Load() == 0 {
+			hunger.Store(0)
+		}
+		batches <- batch
+		// Everybody waits in the beginning, and one for a moment now and then.
+		return hunger.Add(1) > 2*batchWorkers
 	})
+	close(batches)
 	workers.Wait()
 }
 
-func (p *pass) remove(ctx context.Context, batch []objectstore.Version) {
-	if err := p.store.RemoveVersions(ctx, p.target.Bucket, batch); err != nil {
-		p.fail(err)
+// countAll counts what is there, by one lister: on MinIO several took half as long
+// again, because each has the server walk all that follows.
+func (p *pass) countAll(ctx context.Context) error {
+	for upload, err := range p.engine.store.ListUploads(ctx, p.target.Bucket, p.target.Prefix) {
+		if err := p.target.listed(upload.Key, err); err != nil {
+			return err
+		}
+		p.tally.add(Inventory{Uploads: 1})
+	}
+	p.list(ctx, func(batch []objectstore.Version) (hungry bool) {
+		p.tally.add(sizeOf(batch))
+		return false
+	})
+	return p.failure()
+}
+
+func (p *pass) list(ctx context.Context, take func([]objectstore.Version) (hungry bool)) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	l := &listers{
+		store: p.engine.store, target: p.target, take: take, slots: make(chan struct{}, maxListers),
+		fail: func(err error) { p.fail(err); stop() },
+	}
+	l.run(ctx)
+}
+
+func sizeOf(batch []objectstore.Version) Inventory {
+	size := Inventory{Versions: int64(len(batch))}
+	for _, v := range batch {
+		size.Bytes += v.Size
+	}
+	return size
+}
+
+// do makes a request that removes, again if it fails, and stops the pass when all
+// that follows would fail too.
+func (p *pass) do(ctx context.Context, stop context.CancelFunc, size Inventory, request func() error) {
+	if p.hopeless(ctx) {
 		return
 	}
-	removed := Inventory{Versions: int64(len(batch))}
-	for _, v := range batch {
-		removed.Bytes += v.Size
+	err := p.try(ctx, int(size.Versions+size.Uploads), request)
+	if err == nil {
+		p.tally.add(size)
+		return
 	}
-	p.count(removed)
-}
-
-// batches cuts the listing into requests. All versions of a key go into one batch
-// where they fit, because the store then rewrites the key once.
-func (p *pass) batches(ctx context.Context, send func([]objectstore.Version)) {
-	batch := make([]objectstore.Version, 0, batchSize)
-	start := 0 // of the last key's versions
-	for v, err := range p.store.ListVersions(ctx, p.target.Bucket, p.target.Prefix) {
-		if err := p.target.listed(v.Key, err); err != nil {
-			p.fail(err)
-			return
-		}
-		sameKey := len(batch) > 0 && batch[len(batch)-1].Key == v.Key
-		if len(batch) == batchSize {
-			cut := batchSize
-			if sameKey && start > 0 {
-				cut = start
-			}
-			rest := append(make([]objectstore.Version, 0, batchSize), batch[cut:]...)
-			send(batch[:cut])
-			batch, start = rest, 0
-		}
-		if !sameKey {
-			start = len(batch)
-		}
-		batch = append(batch, v)
-	}
-	if len(batch) > 0 {
-		send(batch)
+	p.fail(err)
+	if p.hopeless(ctx) {
+		stop()
 	}
 }
 
-func (p *pass) count(removed Inventory) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.removed.add(removed)
+// try makes a request of n entries. Entries that were removed by an attempt that
+// failed count as removed for the next.
+func (p *pass) try(ctx context.Context, n int, request func() error) error {
+	for attempt := 0; ; attempt++ {
+		if err := p.engine.wait(ctx, n); err != nil {
+			return err
+		}
+		err := request()
+		if err == nil || ctx.Err() != nil || attempt == len(pauses) || p.retries.Add(-1) < 0 {
+			return err
+		}
+		if interrupted := p.engine.pause(ctx, pauses[attempt]); interrupted != nil {
+			return interrupted
+		}
+	}
 }
 
 // fail remembers a failure. After the first that stopped the pass come its echoes.
@@ -139,24 +193,25 @@ func (p *pass) fail(err error) {
 
 // hopeless reports whether going on would only fail again.
 func (p *pass) hopeless(ctx context.Context) bool {
-	if ctx.Err() != nil {
-		return true
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, err := range p.failures {
+	return hopeless(ctx, p.failures...)
+}
+
+func hopeless(ctx context.Context, failures ...error) bool {
+	for _, err := range failures {
 		if errors.Is(err, objectstore.ErrUnavailable) || errors.Is(err, ErrRefused) {
 			return true
 		}
 	}
-	return false
+	return ctx.Err() != nil
 }
 
 func (p *pass) failure() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.more > 0 {
-		p.failures = append(p.failures, fmt.Errorf("and %d more requests failed", p.more))
+		return errors.Join(append(p.failures, fmt.Errorf("and %d more requests failed", p.more))...)
 	}
 	return errors.Join(p.failures...)
 }

@@ -43,7 +43,7 @@ func newWhole(t *testing.T) *whole {
 	w.store.AddBucket("ledger", objectstoretest.Versioned)
 	raw, err := hex.DecodeString(testStore)
 	w.must(err)
-	_, err = erasure.EnsureIdentity(t.Context(), w.store, "artifacts", bytes.NewReader(raw))
+	_, err = erasure.EnsureIdentity(t.Context(), w.store, "artifacts", "", bytes.NewReader(raw))
 	w.must(err)
 	w.parts = func() (Eraser, Ledger, Receipts) {
 		w.store.SetDown(false)

@@ -55,8 +55,9 @@ func TestStoreIsAwayWhenStageInStarts(t *testing.T) {
 }
 
 func TestStoreStopsDuringErase(t *testing.T) {
-	ns := newNamespace(t)
-	ds := upload(t, ns, "digits")
+	objectByObject(t)
+	ns := lab.aged
+	ds := dataset(t, ns, agedStoreStops)
 	fill(t, ds.Status.Location)
 	before := holdings(t, ds.Status.Location)
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
@@ -64,7 +65,7 @@ func TestStoreStopsDuringErase(t *testing.T) {
 	}
 	waitHalfErased(t, &ds, before)
 	back := withoutStore(t)
-	waitDataset(t, ns, "digits", "to say that the store is away", func(ds v1alpha1.DatasetRetention) bool {
+	waitDataset(t, ns, agedStoreStops, "to say that the store is away", func(ds v1alpha1.DatasetRetention) bool {
 		return ds.Status.State == v1alpha1.DatasetErasing && ds.Status.Reason == v1alpha1.ReasonStoreUnavailable
 	})
 	back()
@@ -79,8 +80,8 @@ func TestStoreStopsDuringErase(t *testing.T) {
 const manyObjects = 12000
 
 func TestOperatorKilledDuringErase(t *testing.T) {
-	ns := newNamespace(t)
-	ds := upload(t, ns, "big")
+	objectByObject(t)
+	ds := dataset(t, lab.aged, agedOperatorDies)
 	fill(t, ds.Status.Location)
 	before := holdings(t, ds.Status.Location)
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
@@ -98,6 +99,24 @@ func TestOperatorKilledDuringErase(t *testing.T) {
 		t.Errorf("the receipt counts %d versions, want the %d that were there before the kill", receipt.Versions, before)
 	}
 	kubectl(t, "-n", operatorNamespace, "rollout", "status", "deploy/lethe-manager", "--timeout=2m")
+}
+
+// objectByObject keeps the operator from removing a dataset by one request, which can
+// not be cut off in the middle, until the test ends.
+func objectByObject(t *testing.T) {
+	t.Helper()
+	const deployment = "deploy/lethe-manager"
+	rollout := func(ctx context.Context, args ...string) {
+		for _, step := range [][]string{args, {"rollout", "status", deployment, "--timeout=2m"}} {
+			out, err := command(ctx, tool("kubectl"), append([]string{"-n", operatorNamespace}, step...)...)
+			if err != nil {
+				t.Errorf("restart the operator: %v\n%s", err, out)
+			}
+		}
+	}
+	rollout(t.Context(), "patch", deployment, "--type=json", "--patch",
+		`[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--erase-fast-path=false"}]`)
+	t.Cleanup(func() { rollout(context.Background(), "rollout", "undo", deployment) })
 }
 
 // waitHalfErased waits until some, but not all, of the data is gone.

@@ -52,7 +52,17 @@ var lab struct {
 	store *objectstore.Client
 	// dataset is the folder that journeys upload: the sample trainer's own.
 	dataset string
+	// aged is the namespace of datasets that are sealed before the first journey. An
+	// erase waits until credentials to upload have ended, a good minute; journeys that
+	// have to do with what comes after that need not wait each.
+	aged string
 }
+
+// Datasets of the namespace aged.
+const (
+	agedStoreStops   = "store-stops"
+	agedOperatorDies = "operator-dies"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv("LETHE_TEST_SYSTEM") != "1" {
@@ -67,9 +77,34 @@ func TestMain(m *testing.M) {
 	if err := connect(work); err != nil {
 		log.Fatalf("system tests: %v\nIs the lab up? make lab-status", err)
 	}
+	if err := prepareAged(); err != nil {
+		log.Fatalf("system tests: %v\nWhat is wrong: kubectl -n lethe-system logs deploy/lethe-manager", err)
+	}
 	code := m.Run()
+	// The rest is the operator's work, and of no interest any more.
+	_, _ = command(context.Background(), tool("kubectl"), "delete", "namespace", lab.aged, "--wait=false")
 	_ = os.RemoveAll(work) // a temporary folder; the system cleans up after us
 	os.Exit(code)
+}
+
+func prepareAged() error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "system-aged-"}}
+	if err := lab.kube.Create(ctx, ns); err != nil {
+		return err
+	}
+	lab.aged = ns.Name
+	out, err := command(ctx, tool("kubectl"), "-n", ns.Name, "apply", "-f", "../../config/samples/uploader.yaml")
+	for _, name := range []string{agedStoreStops, agedOperatorDies} {
+		if err == nil {
+			out, err = command(ctx, tool("kubectl-lethe"), "upload", lab.dataset, name, "-n", ns.Name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("upload datasets: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func connect(work string) error {

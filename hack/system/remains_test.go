@@ -37,6 +37,7 @@ const (
 // everything that MinIO and etcd say: its contents and its key are never there in
 // the clear, and after the erase not even its names are.
 func TestNothingIsLeftOnTheDisk(t *testing.T) {
+	t.Parallel()
 	ns := newNamespace(t)
 	folder := filepath.Join(t.TempDir(), "canary")
 	if err := os.CopyFS(folder, os.DirFS(lab.dataset)); err != nil {

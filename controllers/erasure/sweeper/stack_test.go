@@ -101,7 +101,7 @@ func newStack(t *testing.T, h objectstoretest.Harness, auditor erasure.Auditor) 
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{s.datasets, s.artifacts} {
-		id, err := erasure.EnsureIdentity(t.Context(), h.Backend, bucket, rand.Reader)
+		id, err := erasure.EnsureIdentity(t.Context(), h.Backend, bucket, "", rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,11 @@ type HoldApplyConfiguration struct {
 	// reason names the duty, for example a case number. It is recorded in events and
 	// in the ledger, so it must not contain personal data.
 	Reason *string `json:"reason,omitempty"`
-	// until is when the hold ends by itself. A longer one is set again in time.
+	// until is when the hold ends by itself, in UTC and whole seconds, for example
+	// "2027-06-30T00:00:00Z". A longer one is set again in time.
+	//
+	// The pattern is stricter than the format: the API server takes some forms of it
+	// that clients can not read, and one such object would keep them from all others.
 	Until *v1.Time `json:"until,omitempty"`
 }
 

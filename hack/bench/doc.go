@@ -1,0 +1,40 @@
+// Command bench measures what Lethe promises about speed, on this machine, and ends
+// with an error when a promise is not kept. It is run by hand:
+//
+//	go run ./hack/bench erase
+//
+// # erase
+//
+// It starts a MinIO of its own (built by `make tools`), puts -objects small objects
+// into a template, and then, -rounds times in turning order, copies the template into
+// a new bucket and lets one method empty it:
+//
+//	portable      controllers/erasure: listing, DeleteObjects, listing again, and the
+//	              audit by other credentials and code
+//	fast          the same with MinIO's removal of a prefix in front
+//	bare          DeleteObjects of keys that are known beforehand, 4 batches of 1,000
+//	              at once, quiet, and nothing else: what the server can do
+//	rclone purge  rclone, built once from source into $LETHE_CACHE/bin, with the flags
+//	rclone delete that were found to be its fastest here
+//
+// Each method is a process of its own and is charged for all of its life, but for
+// bare, which is charged only for its requests. Afterwards the same audit must find
+// nothing, and a neighbour's object must be there; MinIO's trash is emptied before the
+// next one, so that nobody pays for what another has left.
+//
+// The objects of the template are put through S3. That each method gets a copy of
+// MinIO's files instead of objects that were put anew is to save time; the files, and
+// what is listed, are the same. The parent checks by listing that all are there.
+//
+// Memory is the peak of a whole process (getrusage): of the methods above, and of the
+// engine on a listing of -memory versions that exists only as a formula, since so
+// many objects do not fit a short run. The formula's process has no HTTP client; the
+// measured methods have.
+//
+// The bars: portable at least 1.5 times as fast as the better of rclone's two and 0.9
+// times as fast as bare, fast at least 20 times as fast as portable, and no process of
+// ours with 128 MiB or more. Ratios are formed within each round; their median counts.
+//
+// What it does not show: a network (all is on one machine, and client and server share
+// its cores), several drives, and a store that is not MinIO.
+package main
