@@ -2,6 +2,7 @@ package objectstore
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -152,8 +153,11 @@ func (u *uploads) walk(ctx context.Context, prefix, marker string) bool {
 		}
 		next, nextID := result.NextKeyMarker, result.NextUploadIDMarker
 		switch {
-		case !result.IsTruncated || (next == marker && nextID == idMarker):
+		case !result.IsTruncated:
 			return true
+		case next == marker && nextID == idMarker:
+			u.yield(Upload{}, fmt.Errorf("list uploads: %w: there is more, but the store does not say where", ErrUnavailable))
+			return false
 		case next > u.prefix && !strings.HasPrefix(next, u.prefix):
 			return true // A store that gives pages gives them in the order of the keys.
 		}
