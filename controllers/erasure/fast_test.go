@@ -74,7 +74,10 @@ func TestFastPathIsNotTrusted(t *testing.T) {
 		},
 		"it removes a part and says that it went well": {
 			func(ctx context.Context, s *objectstoretest.Store, bucket, prefix string) error {
-				for v := range s.ListVersions(ctx, bucket, prefix) {
+				for v, err := range s.ListVersions(ctx, bucket, prefix) {
+					if err != nil {
+						return err
+					}
 					return s.RemoveVersions(ctx, bucket, []objectstore.Version{v})
 				}
 				return nil

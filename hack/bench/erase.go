@@ -59,12 +59,12 @@ func benchErase(ctx context.Context, args []string, env environment) error {
 			return err
 		}
 		b := &bench{options: o, env: env, rclone: rclone}
-		if err := b.prepare(s); err != nil {
+		if err := b.prepare(s); err != nil { //nolint:contextcheck // The script has its own context.
 			return err
 		}
 		r := results{objects: o.objects, memory: memory}
 		for round := range o.rounds {
-			samples, err := b.round(s, round)
+			samples, err := b.round(s, round) //nolint:contextcheck // As above.
 			if err != nil {
 				return fmt.Errorf("round %d: %w", round+1, err)
 			}

@@ -9,7 +9,6 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
-	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // The tests of this file stop parts that all journeys share, so they do not run
@@ -41,15 +40,14 @@ func withoutStore(t *testing.T) (back func()) {
 	return back
 }
 
-func TestStoreIsAwayWhenStageInStarts(t *testing.T) {
+// TestStoreIsAwayWhenRunStarts: no Pod is made before the ledger has its record, and
+// the run says what it waits for.
+func TestStoreIsAwayWhenRunStarts(t *testing.T) {
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	back := withoutStore(t)
 	create(t, aRun(ns, "patient", "digits"))
-	eventually(t, "stage-in to run", func(ctx context.Context) (bool, string, error) {
-		return containerRuns(ctx, ns, staging.ContainerStageIn)
-	})
-	waitRunReason(t, ns, "patient", v1alpha1.ReasonPodStarting)
+	waitRunReason(t, ns, "patient", v1alpha1.ReasonStoreUnavailable)
 	back()
 	waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
 }
