@@ -43,6 +43,7 @@ func withoutStore(t *testing.T) (back func()) {
 // TestStoreIsAwayWhenRunStarts: no Pod is made before the ledger has its record, and
 // the run says what it waits for.
 func TestStoreIsAwayWhenRunStarts(t *testing.T) {
+	age(t)
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
 	back := withoutStore(t)
@@ -54,8 +55,8 @@ func TestStoreIsAwayWhenRunStarts(t *testing.T) {
 
 func TestStoreStopsDuringErase(t *testing.T) {
 	objectByObject(t)
-	ns := lab.aged
-	ds := dataset(t, ns, agedStoreStops)
+	ds := agedDataset(t, agedStoreStops)
+	ns := ds.Namespace
 	fill(t, ds.Status.Location)
 	before := holdings(t, ds.Status.Location)
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {
@@ -79,7 +80,7 @@ const manyObjects = 12000
 
 func TestOperatorKilledDuringErase(t *testing.T) {
 	objectByObject(t)
-	ds := dataset(t, lab.aged, agedOperatorDies)
+	ds := agedDataset(t, agedOperatorDies)
 	fill(t, ds.Status.Location)
 	before := holdings(t, ds.Status.Location)
 	if err := lab.kube.Delete(t.Context(), &ds); err != nil {

@@ -144,13 +144,18 @@ func TestCorruptObjectFailsTheRun(t *testing.T) {
 	ns := newNamespace(t)
 	ds := upload(t, ns, "digits")
 	at := ds.Status.Location
-	for object, err := range lab.store.List(t.Context(), at.Bucket, objectkey.DataPrefix(at.Prefix)) {
+	key, err := objectstore.NewKey(datasetKey(t, ds.UID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := lab.store.UnderKey(key)
+	for object, err := range store.List(t.Context(), at.Bucket, objectkey.DataPrefix(at.Prefix)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data := readObject(t, at.Bucket, object.Key)
+		data := readFrom(t, store, at.Bucket, object.Key)
 		data[len(data)/2] ^= 1
-		if err := lab.store.Put(t.Context(), at.Bucket, object.Key, bytes.NewReader(data), int64(len(data)), objectstore.PutOptions{}); err != nil {
+		if err := store.Put(t.Context(), at.Bucket, object.Key, bytes.NewReader(data), int64(len(data)), objectstore.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		break

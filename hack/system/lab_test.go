@@ -52,9 +52,8 @@ var lab struct {
 	store *objectstore.Client
 	// dataset is the folder that journeys upload: the sample trainer's own.
 	dataset string
-	// aged is the namespace of datasets that are sealed before the first journey. An
-	// erase waits until credentials to upload have ended, a good minute; journeys that
-	// have to do with what comes after that need not wait each.
+	// aged is the namespace of datasets that are sealed some time before they are
+	// needed, see age.
 	aged string
 }
 
@@ -77,34 +76,36 @@ func TestMain(m *testing.M) {
 	if err := connect(work); err != nil {
 		log.Fatalf("system tests: %v\nIs the lab up? make lab-status", err)
 	}
-	if err := prepareAged(); err != nil {
-		log.Fatalf("system tests: %v\nWhat is wrong: kubectl -n lethe-system logs deploy/lethe-manager", err)
-	}
 	code := m.Run()
-	// The rest is the operator's work, and of no interest any more.
-	_, _ = command(context.Background(), tool("kubectl"), "delete", "namespace", lab.aged, "--wait=false")
+	if lab.aged != "" {
+		// The rest is the operator's work, and of no interest any more.
+		_, _ = command(context.Background(), tool("kubectl"), "delete", "namespace", lab.aged, "--wait=false")
+	}
 	_ = os.RemoveAll(work) // a temporary folder; the system cleans up after us
 	os.Exit(code)
 }
 
-func prepareAged() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+// age makes the datasets that later journeys erase. An erase waits until credentials
+// to upload have ended, a good minute; so not each of these journeys has to.
+func age(t *testing.T) {
+	t.Helper()
+	if lab.aged != "" {
+		return
+	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "system-aged-"}}
-	if err := lab.kube.Create(ctx, ns); err != nil {
-		return err
-	}
+	create(t, ns)
 	lab.aged = ns.Name
-	out, err := command(ctx, tool("kubectl"), "-n", ns.Name, "apply", "-f", "../../config/samples/uploader.yaml")
+	kubectl(t, "-n", ns.Name, "apply", "-f", "../../config/samples/uploader.yaml")
 	for _, name := range []string{agedStoreStops, agedOperatorDies} {
-		if err == nil {
-			out, err = command(ctx, tool("kubectl-lethe"), "upload", lab.dataset, name, "-n", ns.Name)
-		}
+		upload(t, ns.Name, name)
 	}
-	if err != nil {
-		return fmt.Errorf("upload datasets: %w\n%s", err, out)
-	}
-	return nil
+}
+
+// agedDataset gives one of them.
+func agedDataset(t *testing.T, name string) v1alpha1.DatasetRetention {
+	t.Helper()
+	age(t)
+	return dataset(t, lab.aged, name)
 }
 
 func connect(work string) error {
@@ -346,7 +347,12 @@ func holdings(t *testing.T, at *v1alpha1.ObjectLocation) int {
 
 func readObject(t *testing.T, bucket, key string) []byte {
 	t.Helper()
-	body, err := lab.store.Get(t.Context(), bucket, key, 0, -1)
+	return readFrom(t, lab.store, bucket, key)
+}
+
+func readFrom(t *testing.T, store *objectstore.Client, bucket, key string) []byte {
+	t.Helper()
+	body, err := store.Get(t.Context(), bucket, key, 0, -1)
 	if err != nil {
 		t.Fatalf("get s3://%s/%s: %v", bucket, key, err)
 	}
