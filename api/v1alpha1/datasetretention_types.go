@@ -165,7 +165,8 @@ const (
 	DatasetReady DatasetState = "Ready"
 	// DatasetInUse: at least one run that has not ended uses it.
 	DatasetInUse DatasetState = "InUse"
-	// DatasetExpiring: ready, was used, and goes when its time after training is over.
+	// DatasetExpiring: was used, and goes when its time after training is over; or its
+	// time is over, and a hold or trouble with the store keeps it.
 	DatasetExpiring DatasetState = "Expiring"
 	// DatasetInvalid: sealed with a manifest that no run could use.
 	DatasetInvalid DatasetState = "Invalid"

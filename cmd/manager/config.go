@@ -59,6 +59,7 @@ type sweepConfig struct {
 	interval, grace time.Duration
 	breaker         int
 	dryRun          bool
+	unrecorded      bool
 }
 
 func parseConfig(args []string, env func(string) string, out io.Writer) (config, error) {
@@ -87,7 +88,8 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.BoolVar(&c.eraseFast, "erase-fast-path", true, "remove a dataset by one request where the store is MinIO and the bucket's settings allow it; what is left is verified either way")
 	flags.DurationVar(&c.sweep.interval, "sweep-interval", time.Hour, "time between two walks of the store in search of data without its object; 0 for none")
 	flags.DurationVar(&c.sweep.grace, "orphan-grace", 24*time.Hour, "how long data without its object is only reported, before it is erased")
-	flags.IntVar(&c.sweep.breaker, "sweep-breaker", sweeper.DefaultBreakerMin, "how many datasets and runs without their object one sweep erases at most, or 1 % of all if that is more; with more of them it erases none and raises an alarm")
+	flags.IntVar(&c.sweep.breaker, "sweep-breaker", sweeper.DefaultBreakerMin, "how many datasets, or runs, without their object one sweep erases at most, or 1 % of those that are in order if that is more; with more of them it erases none and raises an alarm")
+	flags.BoolVar(&c.sweep.unrecorded, "sweep-erase-unrecorded", false, "erase also data that the ledger does not know, after the grace; otherwise it is only reported, because a lost ledger would make all data such")
 	flags.BoolVar(&c.sweep.dryRun, "sweep-dry-run", false, "report what the sweeper finds and erase nothing of it")
 	flags.DurationVar(&c.credentialLife, "credential-life", broker.DefaultCredentialLife, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
 	flags.BoolVar(&c.leaderElect, "leader-elect", false, "reconcile in one replica at a time")

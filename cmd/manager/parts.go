@@ -111,8 +111,9 @@ func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, v *vault, clk clock.Pa
 
 func newSweeper(cfg config, mgr ctrl.Manager, v *vault, clk clock.Clock) (*sweeper.Sweeper, error) {
 	return sweeper.New(sweeper.Options{
-		DatasetsBucket: cfg.datasets, ArtifactsBucket: cfg.artifacts,
-		Interval: cfg.sweep.interval, Grace: cfg.sweep.grace, BreakerMin: cfg.sweep.breaker, DryRun: cfg.sweep.dryRun,
+		DatasetsBucket: cfg.datasets, ArtifactsBucket: cfg.artifacts, LedgerBucket: cfg.ledger,
+		EraseUnrecorded: cfg.sweep.unrecorded,
+		Interval:        cfg.sweep.interval, Grace: cfg.sweep.grace, BreakerMin: cfg.sweep.breaker, DryRun: cfg.sweep.dryRun,
 		Store: v.store, Ledger: v.ledger, Objects: sweeper.NewCluster(mgr.GetAPIReader()),
 		Keys: v.keys, Engine: v.engine, Receipts: v.receipts,
 		Clock: clk, Log: ctrl.Log.WithName(sweeper.Name),

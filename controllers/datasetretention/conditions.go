@@ -16,7 +16,7 @@ func conditions(seen observed, p plan, actErr error) []metav1.Condition {
 	if seen.deleted() {
 		all = append(all, notReadyAnyMore(), erasing(), erasureBlocked(seen, p, actErr))
 	} else {
-		all = append(all, ready(seen), expiring(seen))
+		all = append(all, ready(seen, p), expiring(seen))
 	}
 	if c, applies := held(seen); applies {
 		all = append(all, c)
@@ -26,18 +26,24 @@ func conditions(seen observed, p plan, actErr error) []metav1.Condition {
 
 // ready says whether a run may start on the dataset. A verdict on a sealed dataset
 // stays as it was found, as what was found is not asked for again.
-func ready(seen observed) metav1.Condition {
+func ready(seen observed, p plan) metav1.Condition {
 	d := seen.dataset
 	before := apimeta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionReady)
+	over, isOver := overstayed(seen, p)
 	switch {
+	case cameBack(seen):
+		return notReady(v1alpha1.ReasonErased, "The data of this very dataset was erased before; the object came back, perhaps from a backup. "+
+			"Delete it, and upload the data again as a new dataset.")
 	case d.Status.Location == nil && seen.placing.location == nil:
 		return placeless(seen)
+	case isOver:
+		return over
 	case !d.Spec.Sealed:
 		return notReady(v1alpha1.ReasonUploadOpen, fmt.Sprintf(
 			"The dataset waits for its data. Upload and seal it with: kubectl lethe upload DIR %s", d.Name))
 	case seen.seal != nil:
 		return verdict(*seen.seal)
-	case before != nil && (pinned(d) || unusable(before.Reason)):
+	case before != nil && (unusable(before.Reason) || (pinned(d) && before.Reason != v1alpha1.ReasonExpired)):
 		return metav1.Condition{Type: before.Type, Status: before.Status, Reason: before.Reason, Message: before.Message}
 	case pinned(d):
 		return verdict(sealCheck{reason: v1alpha1.ReasonVerified})
@@ -54,14 +60,40 @@ func placeless(seen observed) metav1.Condition {
 	case reason == v1alpha1.ReasonStoreUnsuitable:
 		return notReady(reason, "The bucket for datasets has an object lock, so nothing could ever be erased there in time, "+
 			"and the dataset gets no place. An administrator has to give the operator a bucket without one.")
-	case reason == v1alpha1.ReasonErased:
-		return notReady(reason, "The data of this very dataset was erased before; the object came back, perhaps from a backup. "+
-			"Delete it, and upload the data again as a new dataset.")
 	case seen.storeErr != nil:
 		return notReady(v1alpha1.ReasonStoreUnavailable,
 			"The dataset has no place in the store yet: "+storeTrouble(seen.storeErr)+" It is tried again.")
 	}
 	return notReady(v1alpha1.ReasonStoreUnavailable, "The dataset never got a place in the store, and its time is over.")
+}
+
+// overstayed is the Ready condition of a dataset whose time is over and that is still
+// there. Runs that use it keep it, as they were promised; no other gets it. What is
+// expired at once, or was found unusable, has none.
+func overstayed(seen observed, p plan) (metav1.Condition, bool) {
+	before := apimeta.FindStatusCondition(seen.dataset.Status.Conditions, v1alpha1.ConditionReady)
+	if !due(seen) || (before != nil && unusable(before.Reason)) {
+		return metav1.Condition{}, false
+	}
+	message := "The time of the dataset is over: it takes no upload, and no further run can start on it."
+	for _, v := range p.vetoes {
+		if v.reason == v1alpha1.ReasonOnHold {
+			message += " " + v.message
+		}
+	}
+	users := seen.users()
+	switch {
+	case len(users) > 0:
+		message += fmt.Sprintf(" It is erased when %s ended.", runsHave(users))
+	case len(p.vetoes) > 0:
+	case seen.storeErr != nil:
+		message += " It is erased when the store was asked which one it is: " + storeTrouble(seen.storeErr) + " It is tried again."
+	case before != nil && before.Reason == v1alpha1.ReasonExpired:
+		message = before.Message
+	default:
+		return metav1.Condition{}, false
+	}
+	return notReady(v1alpha1.ReasonExpired, message), true
 }
 
 // verdict is the Ready condition of a dataset that was checked.
@@ -144,6 +176,9 @@ func expiring(seen observed) metav1.Condition {
 // tooLate is what is said of a hold that can keep nothing any more.
 const tooLate = "The hold came when the erase had begun. It changes nothing: what is destroyed can not be brought back."
 
+// nothingHeld is what is said of a hold on what was erased before.
+const nothingHeld = "The hold keeps nothing: the data of this very dataset was erased before, and the object came back."
+
 // held says whether a hold keeps the data. It applies where there is a hold, or was.
 func held(seen observed) (metav1.Condition, bool) {
 	h, d := activeHold(seen), seen.dataset
@@ -152,6 +187,9 @@ func held(seen observed) (metav1.Condition, bool) {
 		Reason: v1alpha1.ReasonNoHold, Message: "No hold keeps the data.",
 	}
 	switch {
+	case cameBack(seen) && d.Spec.Hold != nil:
+		c.Message = nothingHeld
+		return c, true
 	case h == nil:
 		return c, apimeta.FindStatusCondition(d.Status.Conditions, v1alpha1.ConditionHeld) != nil
 	case begun(d):

@@ -29,8 +29,8 @@ import (
 const Name = "datasetretention"
 
 const (
-	// workers is how many datasets are worked on at once; at the store, maxTurns of
-	// them. An erase or the check of a large manifest keeps one busy for minutes;
+	// workers is how many datasets are worked on at once; at the store, maxTurns and
+	// maxChecks of them. An erase or the check of a large manifest keeps one busy for minutes;
 	// the others go on meanwhile.
 	workers = 16
 	// workTimeout bounds what one reconcile does at the store. Ten million objects
@@ -100,8 +100,8 @@ type Reconciler struct {
 	live    client.Reader
 	opts    Options
 	metrics *metrics
-	// turns bounds the work at the store.
-	turns turns
+	// turns bounds the erases at the store, and checks the reading of manifests.
+	turns, checks turns
 	// sites remembers what new datasets need to know of the bucket.
 	sites sites
 }
@@ -119,7 +119,7 @@ func New(cached client.Client, live client.Reader, opts Options) (*Reconciler, e
 	if err != nil {
 		return nil, err
 	}
-	return &Reconciler{client: cached, live: live, opts: opts, metrics: m, turns: newTurns()}, nil
+	return &Reconciler{client: cached, live: live, opts: opts, metrics: m, turns: newTurns(maxTurns), checks: newTurns(maxChecks)}, nil
 }
 
 // SetupWithManager registers the controller and its watches. The context bounds
@@ -180,6 +180,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	switch err := r.act(work, seen, p); {
 	case errors.Is(err, errBusy):
+		if err := r.writeReport(ctx, seen, p, err); err != nil {
+			return outdated(err)
+		}
 		return ctrl.Result{RequeueAfter: busyRetry}, nil
 	case apierrors.IsConflict(err):
 		return outdated(err)

@@ -244,14 +244,14 @@ func (l *life) receipt(trigger string) objectkey.EraseReceipt {
 	want := objectkey.EraseReceipt{
 		Kind: objectkey.ReceiptKind, Resource: objectkey.ResourceDataset, Namespace: testNamespace, UID: string(testUID),
 		Store: testStore, Bucket: testBucket, Prefix: testPrefix, Trigger: trigger,
-		Methods: []string{objectkey.MethodObjectsRemoved}, NotCovered: []string{notCopies, notArtifacts, notTrash},
+		Methods: []string{objectkey.MethodObjectsRemoved}, NotCovered: []string{notCopies, notArtifacts, notTrash, notParts},
 		Versions: 2, VersionBytes: 6, StartTime: l.began.UTC(), EndTime: l.clock.Now().UTC(), Sequence: 1,
 	}
 	if l.keyID != "" {
 		destroyed := l.began.UTC()
 		want.KeyID, want.KeyDestroyedTime = l.keyID, &destroyed
 		want.Methods = []string{objectkey.MethodKeyDestroyed, objectkey.MethodObjectsRemoved}
-		want.NotCovered = []string{notCopies, notKeyCopies, notArtifacts, notUnderneath}
+		want.NotCovered = []string{notCopies, notKeyCopies, notArtifacts, notUnderneath, notKeyParts}
 	}
 	if l.uploaded {
 		manifest := manifestOf(l.t, map[string]int64{"a": 5, "b/c": 7})

@@ -66,7 +66,7 @@ func decide(seen observed) plan {
 	}
 	p.vetoes = append(holdVetoes(seen), expiryVetoes(seen)...)
 	// The end of a hold is noted first; the status that says so brings the next look.
-	p.expire = len(p.vetoes) == 0 && p.note == nil
+	p.expire = len(p.vetoes) == 0 && p.note == nil && seen.storeErr == nil
 	return p
 }
 

@@ -9,7 +9,8 @@
 // published after them, and nobody gets credentials for a dataset without a location.
 // The finalizer comes off only after others than who erased have listed the place and
 // found it empty, a signed receipt is in the store, the ledger says "erased", and
-// every run that was bound to the dataset names the receipt. Data in use by a run, or
+// every run that was bound to the dataset names the receipt, or the API server refused
+// to let it for good and an event says so. Data in use by a run, or
 // on hold, is never taken away.
 //
 // # States
@@ -43,6 +44,7 @@
 //	                False   Incomplete          nobody: upload again under another name, delete this one
 //	                False   KeyMissing          nobody: upload again under another name, delete this one
 //	                True    Verified            -
+//	                False   Expired             the owner makes its time longer; else it goes when runs and hold have ended
 //	                False   Erased              nobody: the dataset is deleted, or came back after its erase
 //	InUse           True    RunsActive          the runs end or are deleted
 //	                False   NoActiveRuns        a run refers to the dataset
@@ -50,7 +52,7 @@
 //	                False   RunsActive          the runs end
 //	                True    WindowRunning       a run starts, or the time is over
 //	Held            True    OnHold              the hold ends or is taken away
-//	                False   NoHold              a hold is set; or it came when the erase had begun, see the message
+//	                False   NoHold              a hold is set; or it came when there was nothing to hold, see the message
 //	Erasing         True    Deleted             nobody: the object goes
 //	ErasureBlocked  True    OnHold              the hold ends or is taken away
 //	                True    RunsActive          the runs, Jobs and Pods end or are deleted
@@ -58,6 +60,8 @@
 //	                True    StoreUnavailable    the store answers again; retried
 //	                True    UnknownStore        an administrator points the operator at the right store; retried
 //	                True    ObjectLock          the date in the message, or an administrator; retried
+//	                True    WaitingForTurn      the erases of other datasets end
+//	                True    RunsNotTold         the API server takes the run's status, or the object's; retried
 //	                True    EraseRefused        an administrator, see the message
 //	                True    EraseIncomplete     the next try; retried
 //	                False   Proceeding          -
@@ -87,13 +91,27 @@
 // forgotten run would keep data for ever. After the deletion trainingrun fails it,
 // and the erase waits for that, because it may be about to be bound.
 //
+// The end of the time. A dataset that stays past it, because runs that are bound use
+// it, a hold keeps it or the store does not answer, is not Ready (Expired): no further
+// run is bound, the broker gives no credentials to upload, and runs that were bound go
+// on with their data. In the usual case it goes at once, and nothing is written before.
+//
+// Clocks. What the time takes away, an object at its expiry and the key of a dataset
+// that expired, goes only after the store was asked live which one it is. It has to be
+// the one in status.location.store, and it refuses a signature of another time than its
+// own (S3: a quarter of an hour), so a clock that was set wrong erases nothing, unless
+// the store runs by the same clock. What an owner deletes does not wait for that: its
+// key is destroyed also while the store is away.
+//
 // Uses. Only a run that is bound makes one, and only such runs are named in
 // status.activeRuns, so a name that has gone without a trace was a use.
 //
 // Holds. A hold keeps data by being in the spec, from that moment on. That it was
 // set, changed, or has ended is written into the ledger first, then into the status,
 // and then told as an event; nothing expires and no key is destroyed before the
-// ledger knows the end. Who may set one is decided by config/policies.
+// ledger knows the end. Who may set one is decided by config/policies. When the ledger
+// says that the data was erased before, the object came back from a backup: it is not
+// held, not ready, and stays so, because an account never opens again.
 //
 // Order of an erase. The deletion timestamp, which is the fence; no hold; the end of
 // the runs, and of the Jobs and Pods with a copy; the announcement
@@ -141,9 +159,15 @@
 // dataset whose key is destroyed, or note a hold twice. The identity of the store is never
 // remembered for an erase.
 //
+// Whole objects are listed from the API server in pages, and only what matters of them
+// is kept: hundreds of runs of a megabyte each would not fit into memory. The cache
+// knows no pages, and holds them slim.
+//
 // Runs are told by a patch of their status on the version that was read: conditions
 // are a list that their own controller writes too. A run that is gone needs no
-// telling; any other failure keeps the finalizer.
+// telling, and one whose status the API server refuses for good (invalid, forbidden)
+// gets none but an event on the dataset: the receipt is there, and the data is gone. Any
+// other failure keeps the finalizer.
 //
 // No polling. A timer runs until expiresAt, until the end of a hold, or until the last
 // credentials to upload end; everything else is woken by a watch. There are three
@@ -155,14 +179,16 @@
 //
 // Turns. A check, an inventory or an erase can take an hour, so only a few run at
 // once, and far fewer than there are workers: what takes a moment (to place, seal or
-// expire a dataset, or to destroy its key) never waits for them. How long a manifest
-// is read is bounded too.
+// expire a dataset, or to destroy its key) never waits for them. Checks have turns of
+// their own, so that uploads can not keep erases back. How long a manifest is read is
+// bounded too. That an erase waits for its turn is one write of the status: it stays
+// until there is progress, a failure or the end to tell.
 //
 // Metrics. lethe_erase_overdue_seconds is computed at each scrape, from what the last
 // reconcile of each dataset saw: it grows while nothing is reconciled. Time for which
 // runs or a hold keep data is not overdue; lethe_erase_blocked counts those.
 //
-// Reading order: controller.go, observe.go, decide.go, limits.go, hold.go,
+// Reading order: controller.go, observe.go, pages.go, decide.go, limits.go, hold.go,
 // decide_erase.go, place.go, report.go, conditions.go, conditions_erase.go, act.go,
 // finalize.go, receipt.go, runs.go.
 package datasetretention

@@ -42,14 +42,17 @@ func transitions(before, after v1alpha1.DatasetRetentionStatus) []occurrence {
 			out = append(out, occurrence{corev1.EventTypeNormal, c.Reason, actionCheck, c.Message})
 		case c.Reason == v1alpha1.ReasonStoreUnsuitable, c.Reason == v1alpha1.ReasonErased && after.State != v1alpha1.DatasetErasing:
 			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionPlace, c.Message})
+		case c.Reason == v1alpha1.ReasonExpired:
+			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionExpire, c.Message})
 		case unusable(c.Reason) || c.Reason == v1alpha1.ReasonStoreUnavailable:
 			out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionCheck, c.Message})
 		}
 	}
 	out = append(out, holdTransitions(before, after)...)
 	c, changed := changedTo(before, after, v1alpha1.ConditionErasureBlocked)
-	// That an upload may be under way passes by itself within minutes: no news.
-	if changed && c.Status == metav1.ConditionTrue && c.Reason != v1alpha1.ReasonUploadsPossible {
+	// What passes by itself is no news.
+	passes := c.Reason == v1alpha1.ReasonUploadsPossible || c.Reason == v1alpha1.ReasonWaitingForTurn
+	if changed && c.Status == metav1.ConditionTrue && !passes {
 		out = append(out, occurrence{corev1.EventTypeWarning, c.Reason, actionErase, c.Message})
 	}
 	return out
@@ -97,6 +100,15 @@ func expired() occurrence {
 	return occurrence{
 		corev1.EventTypeNormal, eventExpired, actionExpire,
 		"The dataset's time is over. It was deleted and its data is being erased.",
+	}
+}
+
+// untold tells that the API server refuses for good what a run's status has to say.
+func untold(name, digest string) occurrence {
+	return occurrence{
+		corev1.EventTypeWarning, v1alpha1.ReasonRunsNotTold, actionErase,
+		fmt.Sprintf("The data was erased, but the API server refuses to write that into the status of run %s. "+
+			"The receipt has the digest %s.", name, digest),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -45,6 +47,22 @@ type storeFault struct{ cause error }
 func (f *storeFault) Error() string { return f.cause.Error() }
 func (f *storeFault) Unwrap() error { return f.cause }
 
+// bookFault is a failure to write the receipt or the ledger.
+type bookFault struct{ cause error }
+
+func (f *bookFault) Error() string { return f.cause.Error() }
+func (f *bookFault) Unwrap() error { return f.cause }
+
+// tellFault is a failure after the data was erased and the receipt written.
+type tellFault struct {
+	// what failed, as a clause for users.
+	what  string
+	cause error
+}
+
+func (f *tellFault) Error() string { return f.cause.Error() }
+func (f *tellFault) Unwrap() error { return f.cause }
+
 // destroyKey is the first step of an erase that can not be taken back. The status
 // says already that it begins, and says afterwards when the key was gone; in between
 // it is simply done again.
@@ -75,7 +93,7 @@ func (r *Reconciler) erase(ctx context.Context, seen observed) error {
 	counts := seen.dataset.Status.Erasure
 	r.emit(seen.dataset, erased(counts, digest))
 	if err := r.release(ctx, seen.dataset); err != nil {
-		return err
+		return &tellFault{what: "the API server does not let the object go", cause: err}
 	}
 	r.metrics.erased(counts)
 	return nil
@@ -85,7 +103,7 @@ func (r *Reconciler) erase(ctx context.Context, seen observed) error {
 // gives the digest of the receipt.
 func (r *Reconciler) empty(ctx context.Context, seen observed) (string, error) {
 	place := target(seen)
-	if _, err := r.opts.Eraser.Erase(ctx, place, r.progressOf(ctx, seen.dataset)); err != nil {
+	if _, err := r.opts.Eraser.Erase(ctx, place, r.progressOf(ctx, seen)); err != nil {
 		return "", fmt.Errorf("erase data: %w", err)
 	}
 	gone, err := r.opts.Eraser.Verify(ctx, place)
@@ -98,14 +116,14 @@ func (r *Reconciler) empty(ctx context.Context, seen observed) (string, error) {
 	end := r.opts.Clock.Now().UTC().Truncate(time.Second)
 	digest, err := r.opts.Receipts.Write(ctx, receiptOf(seen, end))
 	if err != nil {
-		return "", fmt.Errorf("write receipt: %w", err)
+		return "", &bookFault{fmt.Errorf("write receipt: %w", err)}
 	}
 	d := seen.dataset
 	err = r.opts.Ledger.Note(ctx, d.Namespace, string(d.UID), objectkey.LedgerEvent{
 		Kind: objectkey.LedgerKind, Event: objectkey.LedgerErased, Time: end, ReceiptDigest: digest,
 	})
 	if err != nil {
-		return "", fmt.Errorf("note the erase in the ledger: %w", err)
+		return "", &bookFault{fmt.Errorf("note the erase in the ledger: %w", err)}
 	}
 	return digest, nil
 }
@@ -114,8 +132,10 @@ func (r *Reconciler) empty(ctx context.Context, seen observed) (string, error) {
 const progressEvery = 10 * time.Second
 
 // progressOf writes status.erasure.removedVersions now and then, in the dataset as it
-// is: nothing depends on it, and its failure is only logged.
-func (r *Reconciler) progressOf(ctx context.Context, d *v1alpha1.DatasetRetention) func(erasure.Inventory) {
+// is: nothing depends on it, and its failure is only logged. An erase that said that it
+// waits for its turn does not any more.
+func (r *Reconciler) progressOf(ctx context.Context, seen observed) func(erasure.Inventory) {
+	d := seen.dataset
 	last := r.opts.Clock.Now()
 	var earlier int64
 	if d.Status.Erasure != nil {
@@ -133,10 +153,24 @@ func (r *Reconciler) progressOf(ctx context.Context, d *v1alpha1.DatasetRetentio
 		}
 		before := d.DeepCopy()
 		d.Status.Erasure.RemovedVersions = count
+		hasItsTurn(seen)
 		// The answer brings the new version of the object, for the patch that ends the erase.
 		if err := r.client.Status().Patch(ctx, d, client.MergeFrom(before)); err != nil {
 			before.DeepCopyInto(d)
 			log.FromContext(ctx).Error(err, "Could not write the progress of the erase")
 		}
 	}
+}
+
+// hasItsTurn takes back that an erase waits for its turn.
+func hasItsTurn(seen observed) {
+	status := &seen.dataset.Status
+	c := apimeta.FindStatusCondition(status.Conditions, v1alpha1.ConditionErasureBlocked)
+	if c == nil || c.Reason != v1alpha1.ReasonWaitingForTurn {
+		return
+	}
+	now := proceeding()
+	now.ObservedGeneration, now.LastTransitionTime = seen.dataset.Generation, metav1.NewTime(seen.now)
+	apimeta.SetStatusCondition(&status.Conditions, now)
+	status.State, status.Reason, status.Message = summary(seen, status.Conditions)
 }

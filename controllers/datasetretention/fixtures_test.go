@@ -149,6 +149,15 @@ func wasReady(status metav1.ConditionStatus, reason string) datasetMod {
 	}
 }
 
+func wasBlocked(reason string) datasetMod {
+	return func(d *v1alpha1.DatasetRetention) {
+		d.Status.Conditions = append(d.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionErasureBlocked, Status: metav1.ConditionTrue, Reason: reason, Message: "as before",
+			LastTransitionTime: metav1.NewTime(created()), ObservedGeneration: 1,
+		})
+	}
+}
+
 type seenMod func(*observed)
 
 // saw is what was observed of a dataset at a time.
@@ -193,6 +202,9 @@ func gotNone(reason string) seenMod { return func(o *observed) { o.placing.refus
 func toldLedger(o *observed) { o.noted = true }
 
 func under(l Limits) seenMod { return func(o *observed) { o.limits = l } }
+
+// closed is a dataset that the ledger says was erased before.
+func closed(o *observed) { o.closed = true }
 
 // noTurn is a store that others keep busy.
 func noTurn(o *observed) { o.busy = true }

@@ -6,13 +6,29 @@ import (
 	"fmt"
 	"time"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
 )
 
-// activeHold is the hold that is asked for and has not ended; nil: none.
+// cameBack reports whether the ledger says, or said of this object before, that the
+// data of this very dataset was erased. An account never opens again.
+func cameBack(seen observed) bool {
+	if seen.closed || seen.placing.refused == v1alpha1.ReasonErased {
+		return true
+	}
+	ready := apimeta.FindStatusCondition(seen.dataset.Status.Conditions, v1alpha1.ConditionReady)
+	return !seen.deleted() && ready != nil && ready.Reason == v1alpha1.ReasonErased
+}
+
+// activeHold is the hold that is asked for and has not ended; nil: none. What was
+// erased before can not be held.
 func activeHold(seen observed) *v1alpha1.Hold {
+	if cameBack(seen) {
+		return nil
+	}
 	if h := seen.dataset.Spec.Hold; h != nil && seen.now.Before(h.Until.Time) {
 		return h
 	}
@@ -47,7 +63,7 @@ func holdNews(seen observed) *objectkey.LedgerEvent {
 	d := seen.dataset
 	wanted, known := activeHold(seen), d.Status.Hold
 	switch {
-	case d.Status.Location == nil, begun(d):
+	case d.Status.Location == nil, begun(d), cameBack(seen):
 		return nil
 	case wanted != nil && (known == nil || known.Reason != wanted.Reason || !known.Until.Equal(&wanted.Until)):
 		return &objectkey.LedgerEvent{
@@ -72,7 +88,11 @@ func (r *Reconciler) noteHold(ctx context.Context, seen *observed, p plan) {
 	err := r.opts.Ledger.Note(ctx, d.Namespace, string(d.UID), *p.note)
 	// An account that is closed takes no more, and there is nothing left to hold: the
 	// object came back from a backup.
-	if err != nil && !errors.Is(err, ledger.ErrErased) {
+	if errors.Is(err, ledger.ErrErased) {
+		seen.closed = true
+		return
+	}
+	if err != nil {
 		seen.storeErr = fmt.Errorf("note the hold in the ledger: %w", err)
 		return
 	}
@@ -82,6 +102,9 @@ func (r *Reconciler) noteHold(ctx context.Context, seen *observed, p plan) {
 // holdStatus is the hold that the ledger knows, after what was noted now.
 func holdStatus(seen observed) *v1alpha1.HoldStatus {
 	known, wanted := seen.dataset.Status.Hold, activeHold(seen)
+	if cameBack(seen) {
+		return nil
+	}
 	if !seen.noted {
 		return known
 	}

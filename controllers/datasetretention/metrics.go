@@ -98,6 +98,7 @@ func newMetrics(registry prometheus.Registerer, now clock.PassiveClock) (*metric
 	for _, reason := range []string{
 		v1alpha1.ReasonOnHold, v1alpha1.ReasonRunsActive, v1alpha1.ReasonUploadsPossible, v1alpha1.ReasonStoreUnavailable,
 		v1alpha1.ReasonUnknownStore, v1alpha1.ReasonObjectLock, v1alpha1.ReasonEraseRefused, v1alpha1.ReasonEraseIncomplete,
+		v1alpha1.ReasonRunsNotTold, v1alpha1.ReasonWaitingForTurn,
 	} {
 		m.blocked.WithLabelValues(reason).Set(0)
 	}

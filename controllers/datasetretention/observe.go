@@ -59,6 +59,8 @@ type observed struct {
 	noted   bool
 	// keyDestroyed is when the dataset's key was gone; zero: it was not destroyed now.
 	keyDestroyed time.Time
+	// closed: the ledger says that the data of this very dataset was erased before.
+	closed bool
 	// busy: the store should have been asked, but too many others are at it.
 	busy bool
 	// storeErr is why the store could not be asked; nil: it was not, or it answered.
@@ -79,17 +81,18 @@ type run struct {
 // observe reads what a decision about the dataset needs. The error is a NotFound
 // API error when there is no such dataset.
 func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (observed, error) {
-	seen, err := r.look(ctx, r.client, key)
+	seen, err := r.look(ctx, question{from: r.client}, key)
 	if err != nil || seen.done() {
 		return seen, err
 	}
 	if unsure(seen) {
-		if seen, err = r.look(ctx, r.live, key); err != nil || seen.done() {
+		if seen, err = r.look(ctx, question{from: r.live, page: runsOnAPage}, key); err != nil || seen.done() {
 			return seen, err
 		}
 	}
 	if !seen.deleted() {
 		r.lookAtSeal(ctx, &seen)
+		r.lookAtStore(ctx, &seen)
 		return seen, nil
 	}
 	if seen.copies, err = r.lookForCopies(ctx, seen.dataset); err != nil {
@@ -97,6 +100,7 @@ func (r *Reconciler) observe(ctx context.Context, key types.NamespacedName) (obs
 	}
 	if seen.storeErr = r.lookForPlace(ctx, &seen); seen.storeErr == nil {
 		r.lookAtInventory(ctx, &seen)
+		r.lookAtStore(ctx, &seen)
 	}
 	return seen, nil
 }
@@ -107,10 +111,11 @@ func unsure(seen observed) bool {
 	return seen.deleted() || due(seen) || seen.dataset.Status.Location == nil || holdNews(seen) != nil
 }
 
-// look reads the dataset and its runs through one reader.
-func (r *Reconciler) look(ctx context.Context, from client.Reader, key types.NamespacedName) (observed, error) {
+// look reads the dataset and its runs through one reader. Of the runs it keeps only
+// what matters here.
+func (r *Reconciler) look(ctx context.Context, ask question, key types.NamespacedName) (observed, error) {
 	d := &v1alpha1.DatasetRetention{}
-	if err := from.Get(ctx, key, d); err != nil {
+	if err := ask.from.Get(ctx, key, d); err != nil {
 		return observed{}, fmt.Errorf("get dataset: %w", err)
 	}
 	seen := observed{
@@ -122,14 +127,25 @@ func (r *Reconciler) look(ctx context.Context, from client.Reader, key types.Nam
 			Prefix: objectkey.OwnerPrefix(d.Namespace, string(d.UID)),
 		},
 	}
-	var list v1alpha1.TrainingRunList
-	err := from.List(ctx, &list, client.InNamespace(d.Namespace), client.MatchingFields{index.RunsByDataset: d.Name})
+	ask.what = runsOnDataset(d)
+	err := eachPage(ctx, ask, newRuns, func(list *v1alpha1.TrainingRunList) error {
+		seen.runs = append(seen.runs, runsOf(d.UID, list.Items)...)
+		return nil
+	})
 	if err != nil {
 		return observed{}, fmt.Errorf("list runs of the dataset: %w", err)
 	}
-	seen.runs = runsOf(d.UID, list.Items)
+	slices.SortFunc(seen.runs, func(a, b run) int { return cmp.Compare(a.name, b.name) })
 	return seen, nil
 }
+
+// runsOnDataset lists the runs that refer to the dataset's name, by an index of the
+// cache or by a field that the API server selects by.
+func runsOnDataset(d *v1alpha1.DatasetRetention) []client.ListOption {
+	return []client.ListOption{client.InNamespace(d.Namespace), client.MatchingFields{index.RunsByDataset: d.Name}}
+}
+
+func newRuns() *v1alpha1.TrainingRunList { return &v1alpha1.TrainingRunList{} }
 
 func runsOf(uid types.UID, items []v1alpha1.TrainingRun) []run {
 	var runs []run
@@ -144,33 +160,37 @@ func runsOf(uid types.UID, items []v1alpha1.TrainingRun) []run {
 		}
 		runs = append(runs, one)
 	}
-	slices.SortFunc(runs, func(a, b run) int { return cmp.Compare(a.name, b.name) })
 	return runs
 }
 
 // lookForCopies asks the API server, because an erase must not overlook a Pod that
 // the cache has not seen yet.
 func (r *Reconciler) lookForCopies(ctx context.Context, d *v1alpha1.DatasetRetention) ([]string, error) {
-	here := client.InNamespace(d.Namespace)
-	ours := client.MatchingLabels{v1alpha1.LabelDatasetUID: string(d.UID)}
-	var jobs batchv1.JobList
-	if err := r.live.List(ctx, &jobs, here, ours); err != nil {
+	ask := question{from: r.live, page: copiesOnAPage, what: []client.ListOption{
+		client.InNamespace(d.Namespace), client.MatchingLabels{v1alpha1.LabelDatasetUID: string(d.UID)},
+	}}
+	var copies []string
+	err := eachPage(ctx, ask, func() *batchv1.JobList { return &batchv1.JobList{} }, func(jobs *batchv1.JobList) error {
+		for i := range jobs.Items {
+			if holdsCopy(&jobs.Items[i]) {
+				copies = append(copies, "job/"+jobs.Items[i].Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list jobs of the dataset: %w", err)
 	}
-	var pods corev1.PodList
-	if err := r.live.List(ctx, &pods, here, ours); err != nil {
+	err = eachPage(ctx, ask, func() *corev1.PodList { return &corev1.PodList{} }, func(pods *corev1.PodList) error {
+		for i := range pods.Items {
+			if holdsCopy(&pods.Items[i]) {
+				copies = append(copies, "pod/"+pods.Items[i].Name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list pods of the dataset: %w", err)
-	}
-	var copies []string
-	for i := range jobs.Items {
-		if holdsCopy(&jobs.Items[i]) {
-			copies = append(copies, "job/"+jobs.Items[i].Name)
-		}
-	}
-	for i := range pods.Items {
-		if holdsCopy(&pods.Items[i]) {
-			copies = append(copies, "pod/"+pods.Items[i].Name)
-		}
 	}
 	slices.Sort(copies)
 	return copies, nil
@@ -182,10 +202,10 @@ func (r *Reconciler) lookAtSeal(ctx context.Context, seen *observed) {
 	if !sealCheckDue(seen.dataset) || due(*seen) {
 		return
 	}
-	if seen.busy = !r.turns.take(ctx); seen.busy {
+	if seen.busy = !r.checks.take(ctx); seen.busy {
 		return
 	}
-	defer r.turns.give()
+	defer r.checks.give()
 	key, err := r.sealKey(ctx, seen.dataset)
 	if errors.Is(err, datasetkey.ErrNotFound) {
 		seen.seal = &sealCheck{reason: v1alpha1.ReasonKeyMissing}
@@ -218,16 +238,22 @@ func (r *Reconciler) sealKey(ctx context.Context, d *v1alpha1.DatasetRetention) 
 
 // lookForPlace finds out into which store the data of a deleted dataset was put. The
 // status says so; if it was lost, or if the operator died before it was written, the
-// ledger does.
+// ledger does. It is also asked before a hold on what may be erased already is noted.
 func (r *Reconciler) lookForPlace(ctx context.Context, seen *observed) error {
 	d := seen.dataset
 	if d.Status.Location != nil {
 		seen.store = d.Status.Location.Store
-		return nil
+		if holdNews(*seen) == nil {
+			return nil
+		}
 	}
 	account, err := r.opts.Ledger.Read(ctx, d.Namespace, string(d.UID))
 	if err != nil {
 		return fmt.Errorf("read the dataset's account in the ledger: %w", err)
+	}
+	_, seen.closed = account.Last(objectkey.LedgerErased)
+	if d.Status.Location != nil {
+		return nil
 	}
 	if account.Record == nil {
 		seen.store, err = r.opts.Eraser.Identity(ctx, seen.home.Bucket)
@@ -246,6 +272,27 @@ func (r *Reconciler) lookForPlace(ctx context.Context, seen *observed) error {
 	}
 	seen.keyID = key.ID()
 	return nil
+}
+
+// lookAtStore makes sure, right before the time takes data away for ever, that the store
+// is there and the one that the data is in. The request is signed, and S3 refuses one
+// whose time is a quarter of an hour off, so a clock that was set wrong ends nothing.
+func (r *Reconciler) lookAtStore(ctx context.Context, seen *observed) {
+	p := decide(*seen)
+	if !p.expire && (!p.destroyKey || trigger(*seen) != objectkey.TriggerExpired) {
+		return
+	}
+	want := seen.store
+	if at := seen.dataset.Status.Location; at != nil {
+		want = at.Store
+	}
+	is, err := r.opts.Eraser.Identity(ctx, seen.home.Bucket)
+	switch placed := seen.dataset.Status.Location != nil || seen.recorded; {
+	case err != nil:
+		seen.storeErr = fmt.Errorf("read the store's identity: %w", err)
+	case placed && is != want:
+		seen.storeErr = fmt.Errorf("%w: it says to be %s", erasure.ErrUnknownStore, is)
+	}
 }
 
 // lookAtInventory counts what an erase will remove, once: the counts of the first

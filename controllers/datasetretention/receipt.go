@@ -14,6 +14,8 @@ const (
 	notArtifacts  = "The artifacts of the runs that trained on the data are not covered; they have receipts of their own."
 	notUnderneath = "The store's own trash and its drives that were offline are not covered; without the key nobody can read what is there."
 	notTrash      = "The store's own trash and its drives that were offline are not covered."
+	notParts      = "MinIO can not list uploads in parts that were unfinished before its last restart; they are not covered and go by the store's own expiry."
+	notKeyParts   = notParts + " Without the key nobody can read them."
 )
 
 // receiptOf is the receipt for an erase that ended at a time: identifiers, and what
@@ -29,7 +31,7 @@ func receiptOf(seen observed, end time.Time) objectkey.EraseReceipt {
 		Trigger:        trigger(seen),
 		Methods:        []string{objectkey.MethodObjectsRemoved},
 		ManifestDigest: d.Status.ManifestDigest,
-		NotCovered:     []string{notCopies, notArtifacts, notTrash},
+		NotCovered:     []string{notCopies, notArtifacts, notTrash, notParts},
 	}
 	if d.Status.Objects != nil && d.Status.Bytes != nil {
 		receipt.Objects, receipt.ObjectBytes = *d.Status.Objects, *d.Status.Bytes
@@ -47,7 +49,7 @@ func receiptOf(seen observed, end time.Time) objectkey.EraseReceipt {
 		receipt.KeyID, receipt.KeyDestroyedTime = d.Status.KeyID, &destroyed
 		receipt.EndTime = latest(receipt.EndTime, destroyed)
 		receipt.Methods = []string{objectkey.MethodKeyDestroyed, objectkey.MethodObjectsRemoved}
-		receipt.NotCovered = []string{notCopies, notKeyCopies, notArtifacts, notUnderneath}
+		receipt.NotCovered = []string{notCopies, notKeyCopies, notArtifacts, notUnderneath, notKeyParts}
 	}
 	return receipt
 }

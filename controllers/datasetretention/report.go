@@ -90,12 +90,14 @@ func summary(seen observed, conditions []metav1.Condition) (state v1alpha1.Datas
 		return v1alpha1.DatasetErasing, erasing.Reason, erasing.Message
 	case !seen.dataset.Spec.Sealed:
 		return v1alpha1.DatasetOpen, ready.Reason, clip(ready.Message + limited)
-	case unusable(ready.Reason):
+	case unusable(ready.Reason), ready.Reason == v1alpha1.ReasonErased:
 		return v1alpha1.DatasetInvalid, ready.Reason, ready.Message
-	case ready.Status != metav1.ConditionTrue:
+	case ready.Status != metav1.ConditionTrue && ready.Reason != v1alpha1.ReasonExpired:
 		return v1alpha1.DatasetSealing, ready.Reason, ready.Message
 	case used.Status == metav1.ConditionTrue:
 		return v1alpha1.DatasetInUse, used.Reason, used.Message
+	case ready.Reason == v1alpha1.ReasonExpired:
+		return v1alpha1.DatasetExpiring, ready.Reason, ready.Message
 	case expiring.Status == metav1.ConditionTrue:
 		return v1alpha1.DatasetExpiring, expiring.Reason, expiring.Message
 	}

@@ -148,12 +148,43 @@ func uses() map[string]situation {
 		},
 		"a dataset in use past its time says so": {
 			seen: saw(after(testMaxAge), newDataset(usable), runs(using("a"))), state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
-			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive", inWork}, says: "time of the dataset is over",
+			conditions: []string{"Ready=False/Expired", "InUse=True/RunsActive", inWork}, says: "time of the dataset is over",
 		},
 		"a dataset in use past its time says so also on hold": {
 			seen:  saw(after(testMaxAge), newDataset(usable, onHold(after(2*testMaxAge)), knownHold(after(2*testMaxAge))), runs(using("a"))),
 			state: v1alpha1.DatasetInUse, reason: v1alpha1.ReasonRunsActive,
-			conditions: []string{"Ready=True/Verified", "InUse=True/RunsActive", inWork, "Held=True/OnHold"}, says: "time of the dataset is over",
+			conditions: []string{"Ready=False/Expired", "InUse=True/RunsActive", inWork, "Held=True/OnHold"}, says: "time of the dataset is over",
+		},
+		"a dataset that only a hold keeps past its time takes no run": {
+			seen:  saw(after(testMaxAge), newDataset(usable, onHold(after(2*testMaxAge)), knownHold(after(2*testMaxAge)))),
+			state: v1alpha1.DatasetExpiring, reason: v1alpha1.ReasonExpired,
+			conditions: []string{"Ready=False/Expired", idle, unused, "Held=True/OnHold"}, says: "no further run can start on it. The data is on hold until",
+		},
+		"a dataset that stays past its time while the store is away": {
+			seen: saw(after(testMaxAge), newDataset(usable), storeFailed(objectstore.ErrDenied)), state: v1alpha1.DatasetExpiring,
+			reason: v1alpha1.ReasonExpired, conditions: []string{"Ready=False/Expired", idle, unused}, says: "refuses the operator: its credentials, or its clock. It is tried again.",
+		},
+		"an open dataset on hold past its time takes no upload": {
+			seen:  saw(after(testMaxAge), newDataset(placed, onHold(after(2*testMaxAge)), knownHold(after(2*testMaxAge)))),
+			state: v1alpha1.DatasetOpen, reason: v1alpha1.ReasonExpired,
+			conditions: []string{"Ready=False/Expired", idle, unused, "Held=True/OnHold"}, says: "takes no upload",
+		},
+		"a dataset past its time that nothing keeps says nothing more": {
+			seen: saw(after(testMaxAge), newDataset(usable, wasReady(metav1.ConditionTrue, v1alpha1.ReasonVerified))), state: v1alpha1.DatasetReady,
+			reason: v1alpha1.ReasonVerified, conditions: []string{"Ready=True/Verified", idle, unused}, says: "as found",
+		},
+		"a dataset past its time says so until it goes": {
+			seen: saw(after(testMaxAge), newDataset(usable, wasReady(metav1.ConditionFalse, v1alpha1.ReasonExpired))), state: v1alpha1.DatasetExpiring,
+			reason: v1alpha1.ReasonExpired, conditions: []string{"Ready=False/Expired", idle, unused}, says: "as found",
+		},
+		"a dataset whose time was made longer is ready again": {
+			seen: saw(after(0), newDataset(usable, wasReady(metav1.ConditionFalse, v1alpha1.ReasonExpired))), state: v1alpha1.DatasetReady,
+			reason: v1alpha1.ReasonVerified, conditions: []string{"Ready=True/Verified", idle, unused}, says: "Runs may start",
+		},
+		"an invalid dataset past its time stays invalid": {
+			seen: saw(after(testMaxAge), newDataset(placed, sealed, wasReady(metav1.ConditionFalse, v1alpha1.ReasonEmpty),
+				onHold(after(2*testMaxAge)), knownHold(after(2*testMaxAge)))), state: v1alpha1.DatasetInvalid, reason: v1alpha1.ReasonEmpty,
+			conditions: []string{"Ready=False/Empty", idle, unused, "Held=True/OnHold"}, says: "as found",
 		},
 		"a dataset that was used expires": {
 			seen: saw(after(3*hour), newDataset(usable), runs(ended("a", after(2*hour)))), state: v1alpha1.DatasetExpiring,
@@ -187,6 +218,15 @@ func holds() map[string]situation {
 		"a ready dataset on hold": {
 			seen: saw(after(hour), newDataset(usable, onHold(until)), toldLedger), state: v1alpha1.DatasetReady, reason: v1alpha1.ReasonVerified,
 			conditions: append(slices.Clone(ready), "Held=True/OnHold"), says: "Runs may start",
+		},
+		"a hold on what was erased before keeps nothing": {
+			seen: saw(after(hour), newDataset(usable, onHold(until)), closed), state: v1alpha1.DatasetInvalid, reason: v1alpha1.ReasonErased,
+			conditions: []string{"Ready=False/Erased", idle, unused, "Held=False/NoHold"}, says: "as a new dataset",
+		},
+		"a hold in an account that can not be believed": {
+			seen: saw(after(hour), newDataset(placed, sealed, onHold(until)), storeFailed(ledger.ErrMalformed)), state: v1alpha1.DatasetSealing,
+			reason:     v1alpha1.ReasonStoreUnavailable,
+			conditions: []string{"Ready=False/StoreUnavailable", idle, unused, "Held=True/OnHold"}, says: "an administrator has to look",
 		},
 		"a hold that the ledger does not know yet": {
 			seen: saw(after(hour), newDataset(usable, onHold(until)), storeFailed(errAny)), state: v1alpha1.DatasetReady,
@@ -331,7 +371,36 @@ func erases() map[string]situation {
 					Type: v1alpha1.ConditionErasureBlocked, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonUploadsPossible,
 				}}
 			}), noTurn), state: v1alpha1.DatasetErasing,
-			reason: v1alpha1.ReasonDeleted, conditions: append(slices.Clone(gone), "ErasureBlocked=False/Proceeding"), says: "being erased",
+			reason: v1alpha1.ReasonWaitingForTurn, conditions: append(slices.Clone(gone), "ErasureBlocked=True/WaitingForTurn"), says: "erased first",
+		},
+		"an erase that was counted and waits for a turn": {
+			seen: saw(after(2*hour), newDataset(usable, deleted, inventoried)), actErr: errBusy, state: v1alpha1.DatasetErasing,
+			reason: v1alpha1.ReasonWaitingForTurn, conditions: append(slices.Clone(gone), "ErasureBlocked=True/WaitingForTurn"), says: "erased first",
+		},
+		"an erase that failed and waits for a turn says what failed": {
+			seen: saw(after(2*hour), newDataset(usable, deleted, inventoried, wasBlocked(v1alpha1.ReasonEraseIncomplete))), actErr: errBusy,
+			state: v1alpha1.DatasetErasing, reason: v1alpha1.ReasonEraseIncomplete,
+			conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseIncomplete"), says: "",
+		},
+		"an erase that a run was not told of": {
+			seen: saw(after(2*hour), newDataset(usable, deleted, inventoried)), actErr: &tellFault{what: "run a can not be told", cause: errAny},
+			state: v1alpha1.DatasetErasing, reason: v1alpha1.ReasonRunsNotTold,
+			conditions: append(slices.Clone(gone), "ErasureBlocked=True/RunsNotTold"), says: "the receipt is written, but run a can not be told. It is tried again.",
+		},
+		"an erase whose account is malformed": {
+			seen: saw(after(2*hour), newDataset(usable, deleted, inventoried)), actErr: atStore(&bookFault{ledger.ErrMalformed}),
+			state: v1alpha1.DatasetErasing, reason: v1alpha1.ReasonEraseRefused,
+			conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "what lies there; the operator's log names it: kubectl",
+		},
+		"an erase whose account is malformed before it begins": {
+			seen: saw(after(2*hour), newDataset(deleted), storeFailed(ledger.ErrMalformed)), state: v1alpha1.DatasetErasing,
+			reason:     v1alpha1.ReasonEraseRefused,
+			conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "what lies there; the operator's log names it: kubectl",
+		},
+		"an erase whose receipt is refused": {
+			seen: saw(after(2*hour), newDataset(usable, deleted, inventoried)), actErr: atStore(&bookFault{erasure.ErrRefused}),
+			state: v1alpha1.DatasetErasing, reason: v1alpha1.ReasonEraseRefused,
+			conditions: append(slices.Clone(gone), "ErasureBlocked=True/EraseRefused"), says: "receipts",
 		},
 		"an erase that can not be counted": {
 			seen: saw(after(hour), newDataset(usable, deleted, keyless), storeFailed(errAny)), state: v1alpha1.DatasetErasing,

@@ -2,6 +2,7 @@ package datasetretention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,33 +11,47 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/index"
 )
 
 // markTries is how often the status of a run is written that others write too.
 const markTries = 5
 
 // markRuns tells every run that was bound to the dataset that its data is erased. It
-// reads live and may be repeated; runs that are gone need no telling.
+// reads live and may be repeated; runs that are gone need no telling, and one whose
+// status is refused for good does not hold the erase up, since the receipt is there.
+// Errors are a tellFault.
 func (r *Reconciler) markRuns(ctx context.Context, d *v1alpha1.DatasetRetention, digest string) error {
-	var list v1alpha1.TrainingRunList
-	err := r.live.List(ctx, &list, client.InNamespace(d.Namespace), client.MatchingFields{index.RunsByDataset: d.Name})
-	if err != nil {
-		return fmt.Errorf("list runs of the dataset: %w", err)
-	}
 	now := r.opts.Clock.Now()
-	for i := range list.Items {
-		run := &list.Items[i]
-		if run.Status.Dataset == nil || run.Status.Dataset.UID != d.UID {
-			continue
+	ask := question{from: r.live, page: runsOnAPage, what: runsOnDataset(d)}
+	err := eachPage(ctx, ask, newRuns, func(list *v1alpha1.TrainingRunList) error {
+		for i := range list.Items {
+			run := &list.Items[i]
+			if run.Status.Dataset == nil || run.Status.Dataset.UID != d.UID {
+				continue
+			}
+			switch err := client.IgnoreNotFound(r.markRun(ctx, run, digest, now)); {
+			case apierrors.IsInvalid(err), apierrors.IsForbidden(err):
+				log.FromContext(ctx).Error(err, "A run can not be told that its dataset is erased", "run", run.Name)
+				r.emit(d, untold(run.Name, digest))
+			case err != nil:
+				return &tellFault{
+					what:  "run " + run.Name + " can not be told",
+					cause: fmt.Errorf("mark run %s: %w", run.Name, err),
+				}
+			}
 		}
-		if err := client.IgnoreNotFound(r.markRun(ctx, run, digest, now)); err != nil {
-			return fmt.Errorf("mark run %s: %w", run.Name, err)
-		}
+		return nil
+	})
+	if told := (*tellFault)(nil); err == nil || errors.As(err, &told) {
+		return err
 	}
-	return nil
+	return &tellFault{
+		what:  "the runs that used it can not be listed",
+		cause: fmt.Errorf("list runs of the dataset: %w", err),
+	}
 }
 
 // markRun writes the mark into the status of a run as it is, and not as it was: a

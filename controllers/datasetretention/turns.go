@@ -7,9 +7,11 @@ import (
 )
 
 const (
-	// maxTurns is how many datasets are worked on at the store at once: checked,
-	// counted or erased. Each may take an hour.
-	maxTurns = 4
+	// maxTurns is how many datasets are counted or erased at the store at once, and
+	// maxChecks of how many the manifest is read. Each may take an hour, and uploads
+	// that were sealed must not keep back what has to be erased.
+	maxTurns  = 4
+	maxChecks = 2
 	// patience is how long a worker waits for a turn. It is long enough for the
 	// erases of many small datasets to follow one another without a gap, and short
 	// enough for the workers not to be used up by those who wait.
@@ -24,7 +26,7 @@ var errBusy = errors.New("too many datasets are worked on at the store")
 // moment: to place, seal and expire datasets.
 type turns chan struct{}
 
-func newTurns() turns { return make(turns, maxTurns) }
+func newTurns(most int) turns { return make(turns, most) }
 
 // take waits for a turn, until the context ends or patience is over. Who gets one
 // gives it back.

@@ -17,7 +17,7 @@ import (
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		all := newTurns()
+		all := newTurns(4)
 		for n := range 4 {
 			if !all.take(t.Context()) {
 				t.Fatalf("only %d turns", n)
@@ -47,12 +47,17 @@ func TestTurns(t *testing.T) {
 
 // atTheStore takes all turns, as others would that are at work for an hour.
 func (l *life) atTheStore() (leave func()) {
-	for range maxTurns {
-		l.keeper.turns <- struct{}{}
+	erases, checks := l.takeTurns(l.keeper.turns), l.takeTurns(l.keeper.checks)
+	return func() { erases(); checks() }
+}
+
+func (l *life) takeTurns(all turns) (leave func()) {
+	for range cap(all) {
+		all <- struct{}{}
 	}
 	return func() {
-		for range maxTurns {
-			l.keeper.turns.give()
+		for range cap(all) {
+			all.give()
 		}
 	}
 }
@@ -120,7 +125,7 @@ func TestEraseThatWasCountedWaitsForATurn(t *testing.T) {
 		if _, there := l.dataset(); there {
 			t.Error("the dataset is still there")
 		}
-		if held := len(l.keeper.turns); held != 0 {
+		if held := len(l.keeper.turns) + len(l.keeper.checks); held != 0 {
 			t.Errorf("%d turns were not given back", held)
 		}
 	})

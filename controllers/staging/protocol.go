@@ -160,7 +160,8 @@ const (
 	ProblemDatasetErasing = "DatasetErasing"
 	// ProblemRunEnded (410): the run has ended or is being deleted; final.
 	ProblemRunEnded = "RunEnded"
-	// ProblemSealed (410): the dataset is sealed and takes no upload; final.
+	// ProblemSealed (410): the dataset is sealed, or its time is over, and takes no
+	// upload; final.
 	ProblemSealed = "Sealed"
 	// ProblemNotYet (409): the object is too new, the operator has not placed it
 	// yet; try again.

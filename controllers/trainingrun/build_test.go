@@ -7,6 +7,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
@@ -102,6 +103,13 @@ func unsealed(d *v1alpha1.DatasetRetention) {
 
 func unchecked(d *v1alpha1.DatasetRetention) {
 	d.Status = v1alpha1.DatasetRetentionStatus{State: v1alpha1.DatasetSealing}
+}
+
+// overdue is a dataset whose time is over and that something still keeps.
+func overdue(d *v1alpha1.DatasetRetention) {
+	apimeta.SetStatusCondition(&d.Status.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonExpired,
+	})
 }
 
 func invalid(d *v1alpha1.DatasetRetention) {

@@ -188,7 +188,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 // looks again at the API server, asks the store what has to be known, and decides on
 // that.
 func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observed, plan, error) {
-	o, err := r.observe(ctx, r.client, key)
+	o, err := r.observe(ctx, r.cached(), key)
 	if err != nil {
 		return o, plan{}, err
 	}
@@ -196,7 +196,7 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observ
 	if !p.irreversible() {
 		return o, p, nil
 	}
-	o, err = r.observe(ctx, r.live, key)
+	o, err = r.observe(ctx, r.straight(), key)
 	if err != nil {
 		return o, plan{}, err
 	}

@@ -32,11 +32,20 @@ func datasetVerdict(run *v1alpha1.TrainingRun, dataset *v1alpha1.DatasetRetentio
 	case dataset.Status.State == v1alpha1.DatasetInvalid:
 		return failed(v1alpha1.ReasonDatasetInvalid, fmt.Sprintf(
 			"dataset %q can not be used: `kubectl get datasetretention %s -o wide` says why; upload the data again under another name, then delete this one", name, name)), true
+	case expired(dataset):
+		return waiting(v1alpha1.ReasonDatasetNotReady, fmt.Sprintf(
+			"the time of dataset %q is over, so no further run starts on it; make its spec.retention longer, or upload the data under another name", name)), true
 	case !apimeta.IsStatusConditionTrue(dataset.Status.Conditions, v1alpha1.ConditionReady):
 		return waiting(v1alpha1.ReasonDatasetNotReady, fmt.Sprintf(
 			"dataset %q is sealed and being checked; `kubectl get datasetretention %s -o wide` says how far that is", name, name)), true
 	}
 	return verdict{}, false
+}
+
+// expired reports whether the dataset only stays because something keeps it.
+func expired(dataset *v1alpha1.DatasetRetention) bool {
+	ready := apimeta.FindStatusCondition(dataset.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonExpired
 }
 
 func waiting(reason, message string) verdict {

@@ -81,6 +81,11 @@ func startCases() map[string]decideCase {
 			want:     outcome{State: pending, Reason: v1alpha1.ReasonDatasetNotReady},
 			says:     []string{"being checked"},
 		},
+		"no further run starts on a dataset whose time is over": {
+			observed: see(0, makeRun(inState(pending)), makeDataset(overdue)),
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonDatasetNotReady},
+			says:     []string{"time of dataset"},
+		},
 		"a run on a dataset that can not be used fails": {
 			observed: see(0, makeRun(), makeDataset(invalid)),
 			want:     outcome{State: fails, Reason: v1alpha1.ReasonDatasetInvalid},

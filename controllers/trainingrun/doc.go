@@ -88,12 +88,14 @@
 //
 // All of them are tried again, with growing pauses up to a minute.
 //
-// Stage-out's credentials outlive its Pod, for as long as the broker gave them, and a
-// request that has begun outlives them; the erase does not wait for that, since only
-// the trainer's own Pod had them and it is gone. What arrives late all the same is
-// covered by the ledger: "erased" is a tombstone, and the sweeper removes, for ever,
-// whatever it finds under one. The receipt says so (NotCovered). Artifacts that were
-// retained go when the sweeper sees their namespace gone.
+// Stage-out's credentials outlive its Pod, for as long as the broker gave them, so that
+// an upload can even begin after the erase, and a request that has begun outlives them;
+// the erase does not wait for that, since only the trainer's own Pod had them and it is
+// gone. What arrives late all the same is covered by the ledger: "erased" is a
+// tombstone, and the sweeper removes, for ever, whatever it finds under one. Unfinished
+// uploads in parts from before the last restart of a MinIO server can not be listed, so
+// neither erase nor sweeper find them. The receipt says so (NotCovered). Artifacts that
+// were retained go when the sweeper sees their namespace gone.
 //
 // Long work at the store does not hold up the rest: counting and erasing have their
 // turns, short calls have others and a short time limit, and following runs needs no
@@ -126,7 +128,7 @@
 // # Files
 //
 //	controller.go       watches, Reconcile: look, act, report, write, tell
-//	observe.go          what a decision needs, read once
+//	observe.go          what a decision needs, read once; pages.go: how lists are read
 //	decide.go           the chain of rules; decide_dataset, _job, _pod, _end: one question each
 //	finalize.go         the rule for a deleted run; reclaim.go: for its artifacts
 //	store.go            what is asked of the store, and how; turns.go: how much at once

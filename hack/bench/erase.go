@@ -70,7 +70,7 @@ func benchErase(ctx context.Context, args []string, env environment) error {
 			}
 			r.rounds = append(r.rounds, samples)
 		}
-		fmt.Fprintf(env.stdout, "\n%d objects of %d bytes, versions %v, %d rounds; medians\n\n", o.objects, o.size, o.versioned, o.rounds)
+		fmt.Fprintf(env.stdout, "\n%d objects of %d bytes, versions %v, %d rounds; the best of each, and the median of what the CPU did\n\n", o.objects, o.size, o.versioned, o.rounds)
 		if !r.print(env.stdout) {
 			return errors.New("a promise is not kept")
 		}

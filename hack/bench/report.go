@@ -51,7 +51,7 @@ type bar struct {
 // bars holds the measurements against the promises.
 func (r results) bars() []bar {
 	rclone := rclonePurge
-	if r.median(rcloneDelete) < r.median(rclonePurge) {
+	if r.best(rcloneDelete) < r.best(rclonePurge) {
 		rclone = rcloneDelete
 	}
 	all := []bar{
@@ -89,39 +89,43 @@ func memoryBar(what string, peak int64) bar {
 	}
 }
 
-// ratio says how many times as fast one method is as another.
+// ratio says how many times as fast one method is as another, by the best round of
+// each: on a machine that is not idle the others can only be slower than they are. In
+// brackets, the least and the most of any round.
 func (r results) ratio(method, than string, atLeast float64) bar {
 	var ratios []float64
 	for _, round := range r.rounds {
 		ratios = append(ratios, round[than].took.Seconds()/round[method].took.Seconds())
 	}
-	slices.Sort(ratios)
-	got := middle(ratios)
+	got := r.best(than).Seconds() / r.best(method).Seconds()
 	return bar{
 		promise:  fmt.Sprintf("%s >= %.1f x %s", method, atLeast, than),
-		measured: fmt.Sprintf("%.2f (%.2f to %.2f)", got, ratios[0], ratios[len(ratios)-1]),
+		measured: fmt.Sprintf("%.2f (%.2f to %.2f)", got, slices.Min(ratios), slices.Max(ratios)),
 		kept:     got >= atLeast,
 	}
 }
 
-func (r results) median(method string) time.Duration {
-	var all []time.Duration
+// best gives the shortest time of a method.
+func (r results) best(method string) time.Duration {
+	best := r.rounds[0][method].took
 	for _, round := range r.rounds {
-		all = append(all, round[method].took)
+		best = min(best, round[method].took)
 	}
-	slices.Sort(all)
-	return middle(all)
+	return best
 }
 
-// middle gives the median of what is sorted; the lower one of two.
-func middle[T cmp.Ordered](sorted []T) T { return sorted[(len(sorted)-1)/2] }
+// middle gives the median; the lower one of two.
+func middle[T cmp.Ordered](all []T) T {
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[(len(sorted)-1)/2]
+}
 
 // print writes the tables and reports whether all promises were kept.
 func (r results) print(out io.Writer) (kept bool) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "method\tseconds\tobjects/s\tCPU s\tserver CPU s\tpeak MiB\tall rounds, s\t\n")
 	for _, method := range []string{portable, fast, bare, rclonePurge, rcloneDelete} {
-		took := r.median(method)
+		took := r.best(method)
 		var cpu, server []time.Duration
 		var peak int64
 		rounds := ""
@@ -130,8 +134,6 @@ func (r results) print(out io.Writer) (kept bool) {
 			cpu, server, peak = append(cpu, s.cpu), append(server, s.server), max(peak, s.peak)
 			rounds += fmt.Sprintf(" %.2f", s.took.Seconds())
 		}
-		slices.Sort(cpu)
-		slices.Sort(server)
 		fmt.Fprintf(table, "%s\t%.2f\t%.0f\t%.2f\t%.2f\t%.0f\t%s\t\n", method, took.Seconds(), float64(r.objects)/took.Seconds(),
 			middle(cpu).Seconds(), middle(server).Seconds(), float64(peak)/(1<<20), rounds)
 	}

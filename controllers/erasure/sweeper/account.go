@@ -20,6 +20,15 @@ func (a account) erased() bool { return a.happened(objectkey.LedgerErased) }
 
 func (a account) retained() bool { return a.happened(objectkey.LedgerRetained) }
 
+// orphaned reports whether the sweeper has found the data without its object.
+func (a account) orphaned() bool { return a.happened(objectkey.LedgerOrphaned) }
+
+// found reports whether it is the record of a dataset that the sweeper has opened
+// itself: the operator gives every dataset an end.
+func (a account) found() bool {
+	return a.Record != nil && a.Record.Resource == objectkey.ResourceDataset && a.Record.EraseBy.IsZero()
+}
+
 func (a account) held(now time.Time) bool {
 	_, held := a.Held(now)
 	return held

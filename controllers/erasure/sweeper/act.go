@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/controllers/datasetkey"
 	"github.com/lethe-dev/lethe/controllers/erasure"
@@ -18,6 +16,8 @@ import (
 const (
 	notNodes     = "The object of this data was removed without an erase, so copies of it on nodes, which runs make, were not waited for."
 	notEarly     = "The counts are those of the erase that was finished. What one before it, that was cut off, had removed is not in them."
+	notLate      = "Uploads that arrive after the erase: requests that were under way, and new ones with credentials that the broker gave before, for as long as they live. The ledger says that the place is erased, so the operator removes what it finds there later."
+	notListed    = "Unfinished uploads in parts that began before the last restart of a MinIO server: it does not list them, and removes them by itself after the time that it is set to (stale_uploads_expiry)."
 	notElsewhere = "Copies of the data outside this store are not covered, such as backups, replicas, and what owners kept."
 	notKeyCopies = "Copies of the key are not covered, such as backups of the cluster's own database."
 	notTrash     = "The store's own trash and its drives that were offline are not covered."
@@ -118,6 +118,10 @@ func (s *Sweeper) eraseOrphan(ctx context.Context, f finding, report *Report) er
 		return err
 	}
 	used, err := s.opts.Objects.Used(ctx, f.at.namespace, f.at.uid())
+	if errors.Is(err, ErrUnreadable) {
+		report.fail(f, err)
+		return fmt.Errorf("look for runs that use it: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("%w for runs that use it: %w", errBlind, err)
 	}
@@ -139,9 +143,9 @@ func (s *Sweeper) recheck(ctx context.Context, f finding) (finding, error) {
 	if err != nil {
 		return finding{}, fmt.Errorf("%w at the identity of %s: %w", errBlind, f.at.bucket, err)
 	}
-	census, err := s.opts.Objects.Look(ctx, f.at.namespace)
+	census, err := s.look(ctx, f.at.namespace)
 	if err != nil {
-		return finding{}, fmt.Errorf("%w at the objects of namespace %s: %w", errBlind, f.at.namespace, err)
+		return finding{}, fmt.Errorf("%w: %w", errBlind, err)
 	}
 	one := suspect{at: f.at, data: true, suspicion: f.judgement}
 	fresh, err := s.lookAgain(ctx, map[string]string{f.at.bucket: id}, census, one)
@@ -176,10 +180,10 @@ func (s *Sweeper) finish(ctx context.Context, f finding) error {
 func (s *Sweeper) empty(ctx context.Context, f finding) (attempt, error) {
 	tried, again := s.begun[f.at]
 	if !again {
-		tried.start, tried.keyID = wholeSecond(s.opts.Clock.Now()), f.account.Record.KeyID
+		tried.start = wholeSecond(s.opts.Clock.Now())
 	}
 	defer func() { s.begun[f.at] = tried }()
-	if err := s.destroyKey(ctx, f.at.uid(), &tried); err != nil {
+	if err := s.destroyKey(ctx, f, &tried); err != nil {
 		return tried, err
 	}
 	place := target(f.at, f.account.Record.Store)
@@ -203,9 +207,16 @@ func (s *Sweeper) empty(ctx context.Context, f finding) (attempt, error) {
 	return tried, nil
 }
 
-// destroyKey asks the key for its name and destroys it. A key that nobody can use has
-// none.
-func (s *Sweeper) destroyKey(ctx context.Context, uid types.UID, tried *attempt) error {
+// destroyKey asks the key for its name and destroys it, if it is the owner's. A key that
+// nobody can use has no name.
+func (s *Sweeper) destroyKey(ctx context.Context, f finding, tried *attempt) error {
+	uid := f.at.uid()
+	if own, err := s.hasKey(ctx, f); err != nil || !own {
+		return err
+	}
+	if tried.keyID == "" {
+		tried.keyID = f.account.Record.KeyID
+	}
 	key, err := s.opts.Keys.Get(ctx, uid)
 	switch {
 	case err == nil:
@@ -223,6 +234,24 @@ func (s *Sweeper) destroyKey(ctx context.Context, uid types.UID, tried *attempt)
 	return nil
 }
 
+// hasKey reports whether the key of this UID is the owner's. A key is found by its UID
+// alone, and data can be copied to the place of another owner with the same one: so only
+// a dataset whose record the operator has opened has a key, and only while no other
+// namespace has a dataset with this UID.
+func (s *Sweeper) hasKey(ctx context.Context, f finding) (bool, error) {
+	if f.account.Record.Resource != objectkey.ResourceDataset || f.account.found() {
+		return false, nil
+	}
+	elsewhere, err := s.opts.Objects.Elsewhere(ctx, f.at.namespace, f.at.uid())
+	switch {
+	case errors.Is(err, ErrUnreadable):
+		return false, fmt.Errorf("find out whose its key is: %w", err)
+	case err != nil:
+		return false, fmt.Errorf("%w for others with its key: %w", errBlind, err)
+	}
+	return !elsewhere, nil
+}
+
 // receiptOf is the receipt for the erase of an orphan. Its place in the chain is the
 // book's to give.
 func receiptOf(f finding, tried attempt, end time.Time) objectkey.EraseReceipt {
@@ -235,10 +264,10 @@ func receiptOf(f finding, tried attempt, end time.Time) objectkey.EraseReceipt {
 		Methods:  []string{objectkey.MethodObjectsRemoved},
 		Versions: tried.counts.Versions, VersionBytes: tried.counts.Bytes, Uploads: tried.counts.Uploads,
 		StartTime: tried.start, EndTime: latest(wholeSecond(end), tried.start),
-		NotCovered: []string{notNodes, notEarly, notElsewhere, notTrash},
+		NotCovered: []string{notNodes, notEarly, notLate, notListed, notElsewhere, notTrash},
 	}
 	// A key whose name was lost is gone as well, but that can not be shown.
-	if tried.keyID != "" {
+	if tried.keyID != "" && tried.keyGone != nil {
 		receipt.KeyID, receipt.KeyDestroyedTime = tried.keyID, tried.keyGone
 		receipt.EndTime = latest(receipt.EndTime, *tried.keyGone)
 		receipt.Methods = []string{objectkey.MethodKeyDestroyed, objectkey.MethodObjectsRemoved}

@@ -31,6 +31,7 @@ import (
 const (
 	datasets  = "lethe-datasets"
 	artifacts = "lethe-artifacts"
+	accounts  = "lethe-ledger"
 	storeID   = "00112233445566778899aabbccddeeff"
 	otherID   = "ffeeddccbbaa99887766554433221100"
 	grace     = 24 * time.Hour
@@ -74,7 +75,7 @@ type gate struct {
 func newWorld() *world {
 	w := &world{
 		clock: clocktesting.NewFakeClock(epoch), logs: &bytes.Buffer{}, gate: &gate{},
-		ids:      map[string]string{datasets: storeID, artifacts: storeID},
+		ids:      map[string]string{datasets: storeID, artifacts: storeID, accounts: storeID},
 		data:     map[place]erasure.Inventory{},
 		foreign:  map[string][]string{datasets: {objectkey.IdentityKey}, artifacts: {objectkey.IdentityKey}},
 		accounts: map[place]*ledger.Account{}, spaces: map[string]map[string]map[types.UID]Object{},
@@ -82,7 +83,7 @@ func newWorld() *world {
 		before: map[string]func(){},
 	}
 	w.opts = Options{
-		DatasetsBucket: datasets, ArtifactsBucket: artifacts, Interval: time.Hour, Grace: grace,
+		DatasetsBucket: datasets, ArtifactsBucket: artifacts, LedgerBucket: accounts, EraseUnrecorded: true, Interval: time.Hour, Grace: grace,
 		Store: storeOf{w}, Ledger: ledgerOf{w}, Objects: objectsOf{w}, Keys: keysOf{w}, Engine: engineOf{w}, Receipts: receiptsOf{w},
 		Clock: w.clock, Log: logr.FromSlogHandler(slog.NewTextHandler(w.logs, nil)), Events: w, Metrics: prometheus.NewRegistry(),
 	}
@@ -134,6 +135,7 @@ func (w *world) record(p place) *ledger.Account {
 	}
 	if p.bucket == datasets {
 		w.keys[p.uid()] = true
+		a.Record.EraseBy = epoch.Add(100_000 * time.Hour)
 	}
 	w.accounts[place{owner: p.owner}] = a
 	return a
@@ -346,6 +348,17 @@ func (o objectsOf) Look(_ context.Context, namespace string) (c Census, err erro
 func (o objectsOf) Used(_ context.Context, _ string, uid types.UID) (used bool, err error) {
 	err = o.w.call("used", func() error { used = o.w.used[uid]; return nil })
 	return used, err
+}
+
+func (o objectsOf) Elsewhere(_ context.Context, namespace string, uid types.UID) (elsewhere bool, err error) {
+	err = o.w.call("elsewhere", func() error {
+		for name, objects := range o.w.spaces {
+			_, there := objects[objectkey.ResourceDataset][uid]
+			elsewhere = elsewhere || there && name != namespace
+		}
+		return nil
+	})
+	return elsewhere, err
 }
 
 type keysOf struct{ w *world }

@@ -21,7 +21,7 @@ const (
 	KindHeld Kind = "Held"
 	// KindLateData: there is data of an object whose data was erased.
 	KindLateData Kind = "LateData"
-	// KindUnrecorded: there is data of an object that the ledger does not know.
+	// KindUnrecorded: there is data that the ledger does not know.
 	KindUnrecorded Kind = "Unrecorded"
 	// KindOverdue: the data should be gone, and nothing that the ledger knows of
 	// keeps it.
@@ -32,7 +32,8 @@ const (
 	KindResurrected Kind = "Resurrected"
 	// KindUnknownStore: the ledger says that the data lies in another store.
 	KindUnknownStore Kind = "UnknownStore"
-	// KindDamaged: what the ledger says can not be read or does not fit together.
+	// KindDamaged: what the ledger says can not be read or does not fit together, or
+	// the objects of the namespace can not be read.
 	KindDamaged Kind = "Damaged"
 	// KindForeign: there is something in a bucket that is not in the place of an
 	// object. It is never touched.
@@ -69,6 +70,8 @@ type facts struct {
 	data bool
 	// namespaceGone: so is every object of it.
 	namespaceGone bool
+	// unreadable: it can not be known what is in the namespace.
+	unreadable bool
 	// object is nil for one that is gone.
 	object *Object
 	// identity of the store that the bucket is in now.
@@ -92,6 +95,8 @@ func (j judgement) has(kind Kind) bool { return slices.Contains(j.kinds, kind) }
 type rules struct {
 	now   time.Time
 	grace time.Duration
+	// eraseUnrecorded is Options.EraseUnrecorded.
+	eraseUnrecorded bool
 	// resources says whose data lies in a bucket.
 	resources map[string]string
 }
@@ -100,8 +105,12 @@ func (r rules) judge(f facts) judgement {
 	switch {
 	case f.account.malformed:
 		return found(KindDamaged)
+	case f.unreadable && f.account.erased() && !f.data:
+		return judgement{} // Whatever there is in the namespace, it can do no harm.
+	case f.unreadable:
+		return found(KindDamaged)
 	case !f.account.Found():
-		return judgeUnknown(f)
+		return r.judgeUnknown(f)
 	case f.account.erased() && !f.data && !f.alive():
 		return judgement{} // As it should be.
 	case !r.fits(f):
@@ -127,52 +136,65 @@ func (r rules) fits(f facts) bool {
 		record.Resource != "" && record.Resource == r.resources[f.at.bucket]
 }
 
-// judgeUnknown judges data that the ledger has not heard of.
-func judgeUnknown(f facts) judgement {
+// judgeUnknown judges data that the ledger has not heard of. It may be the ledger that
+// is wrong: one that was lost or set back has not heard of anything.
+func (r rules) judgeUnknown(f facts) judgement {
 	switch {
 	case !f.data:
 		return judgement{}
-	case f.object != nil:
+	case f.object != nil, !r.eraseUnrecorded:
 		return found(KindUnrecorded)
 	}
 	return judgement{kinds: []Kind{KindOrphan}, act: mark}
 }
 
-// judgeErased judges what is left of an owner whose data was erased.
+// judgeErased judges what is left of an owner whose data was erased. What is alive is
+// never swept, whatever the ledger says: a run may use it, or a hold be set that the
+// ledger has no more.
 func (r rules) judgeErased(f facts) judgement {
-	var j judgement
-	if f.data {
-		j = found(KindLateData)
-		if f.account.held(r.now) {
-			j.kinds = append(j.kinds, KindHeld)
-		} else {
-			j.act = eraseLate
-		}
+	switch {
+	case f.alive():
+		return found(KindResurrected)
+	case !f.data:
+		return judgement{}
+	case f.account.held(r.now):
+		return found(KindLateData, KindHeld)
 	}
-	if f.alive() {
-		j.kinds = append(j.kinds, KindResurrected)
-	}
-	return j
+	return judgement{kinds: []Kind{KindLateData}, act: eraseLate}
 }
 
 // judgeGone judges an owner whose data was not erased before its object went. There
 // may be no data; then the erase finds nothing and closes the record.
+//
+// A mark on artifacts proves that their namespace was gone once: that another has its
+// name now changes nothing.
 func (r rules) judgeGone(f facts) judgement {
-	if f.account.retained() && !f.namespaceGone {
-		return judgement{}
-	}
-	if f.account.held(r.now) {
-		return found(KindHeld)
-	}
-	j := r.overdue(f, found(KindOrphan))
 	orphaned, marked := f.account.Last(objectkey.LedgerOrphaned)
 	switch {
+	case f.account.retained() && !f.namespaceGone && !marked:
+		return judgement{}
+	case f.account.held(r.now):
+		return found(KindHeld)
+	case f.account.found() && !r.eraseUnrecorded:
+		return found(KindUnrecorded)
+	}
+	j := r.overdue(f, found(KindOrphan))
+	switch {
+	case !marked && r.mayBeWanted(f):
+		j.act = leave
 	case !marked:
 		j.act = mark
 	case r.now.Sub(orphaned.Time) >= r.grace:
 		j.act = eraseOrphan
 	}
 	return j
+}
+
+// mayBeWanted reports whether these are artifacts whose run went without a word, in a
+// namespace that is there. Most runs' artifacts are to outlive them, and a run that
+// was made after the backup that etcd was restored from could not say so.
+func (r rules) mayBeWanted(f facts) bool {
+	return f.data && !f.namespaceGone && r.resources[f.at.bucket] == objectkey.ResourceRun
 }
 
 // judgeThere judges an owner whose object is there.

@@ -107,7 +107,7 @@ func TestJudge(t *testing.T) {
 		},
 		"an object whose data was erased, with new data": {
 			facts{account: erased, data: true, object: is(v1alpha1.DatasetOpen)},
-			judgement{kinds: []Kind{KindLateData, KindResurrected}, act: eraseLate},
+			found(KindResurrected),
 		},
 		"data that the ledger has not heard of": {
 			facts{data: true}, judgement{kinds: []Kind{KindOrphan}, act: mark},
@@ -171,8 +171,44 @@ func TestJudge(t *testing.T) {
 		"artifacts that stay, when their namespace is gone": {
 			facts{at: run, account: retained, data: true, namespaceGone: true}, judgement{kinds: []Kind{KindOrphan}, act: mark},
 		},
+		"an object whose data was erased, with new data on hold": {
+			facts{
+				account: open(dataset, heldUntil(2*time.Hour, time.Hour), event(objectkey.LedgerErased, time.Hour)), data: true,
+				object: is(v1alpha1.DatasetInUse),
+			}, found(KindResurrected),
+		},
+		"artifacts that stay, whose namespace was gone once and has its name again": {
+			facts{at: run, account: open(run, event(objectkey.LedgerRetained, 100*time.Hour), event(objectkey.LedgerOrphaned, grace)), data: true},
+			judgement{kinds: []Kind{KindOrphan}, act: eraseOrphan},
+		},
+		"artifacts that stay, in the grace after their namespace was gone once": {
+			facts{at: run, account: open(run, event(objectkey.LedgerRetained, 100*time.Hour), event(objectkey.LedgerOrphaned, time.Hour)), data: true},
+			found(KindOrphan),
+		},
 		"artifacts of a run that went without a word": {
-			facts{at: run, account: open(run), data: true}, judgement{kinds: []Kind{KindOrphan}, act: mark},
+			facts{at: run, account: open(run), data: true}, found(KindOrphan),
+		},
+		"artifacts of a run that went without a word, when the namespace is gone": {
+			facts{at: run, account: open(run), data: true, namespaceGone: true}, judgement{kinds: []Kind{KindOrphan}, act: mark},
+		},
+		"artifacts of a run that went with the namespace, after the grace": {
+			facts{at: run, account: open(run, event(objectkey.LedgerOrphaned, grace)), data: true, namespaceGone: true},
+			judgement{kinds: []Kind{KindOrphan}, act: eraseOrphan},
+		},
+		"a record without artifacts of a run that went without a word": {
+			facts{at: run, account: open(run)}, judgement{kinds: []Kind{KindOrphan}, act: mark},
+		},
+		"data in a namespace that can not be read": {
+			facts{account: open(dataset, event(objectkey.LedgerOrphaned, 2*grace)), data: true, unreadable: true}, found(KindDamaged),
+		},
+		"data that the ledger has not heard of, in a namespace that can not be read": {
+			facts{data: true, unreadable: true}, found(KindDamaged),
+		},
+		"data that came after the erase, in a namespace that can not be read": {
+			facts{account: erased, data: true, unreadable: true}, found(KindDamaged),
+		},
+		"an erased dataset in a namespace that can not be read": {
+			facts{account: erased, unreadable: true}, judgement{},
 		},
 		"data past its time": {
 			facts{account: withRecord(open(dataset), eraseBy(time.Hour)), data: true, object: is(v1alpha1.DatasetReady)},
@@ -250,13 +286,62 @@ func TestJudge(t *testing.T) {
 			if f.identity == "" {
 				f.identity = storeID
 			}
-			rules := rules{now: epoch, grace: grace, resources: resourcesOf(datasets, artifacts)}
+			rules := rules{now: epoch, grace: grace, eraseUnrecorded: true, resources: resourcesOf(datasets, artifacts)}
 			got := rules.judge(f)
 			if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(judgement{})); diff != "" {
 				t.Errorf("judgement (-want +got):\n%s", diff)
 			}
-			if got.act >= eraseOrphan && (f.alive() && !f.account.erased() || f.account.held(epoch)) {
+			if got.act >= eraseOrphan && (f.alive() || f.unreadable || f.account.held(epoch)) {
 				t.Error("it would erase what is alive or held")
+			}
+		})
+	}
+}
+
+// TestJudgeUnrecorded: without the administrator's word nothing follows from what the
+// ledger does not know.
+func TestJudgeUnrecorded(t *testing.T) {
+	t.Parallel()
+	dataset, run := at(datasets, "ns", uid1), at(artifacts, "ns", uid2)
+	noEnd := func(r *objectkey.LedgerRecord) { r.EraseBy = time.Time{} }
+	orphan := found(KindOrphan)
+	for name, c := range map[string]struct {
+		facts         facts
+		without, with judgement
+	}{
+		"a dataset's data": {
+			facts{at: dataset, data: true}, found(KindUnrecorded), judgement{kinds: orphan.kinds, act: mark},
+		},
+		"artifacts": {
+			facts{at: run, data: true}, found(KindUnrecorded), judgement{kinds: orphan.kinds, act: mark},
+		},
+		"data whose namespace is gone": {
+			facts{at: run, data: true, namespaceGone: true}, found(KindUnrecorded), judgement{kinds: orphan.kinds, act: mark},
+		},
+		"a record that the sweeper has opened": {
+			facts{at: dataset, account: withRecord(open(dataset), noEnd), data: true},
+			found(KindUnrecorded),
+			judgement{kinds: orphan.kinds, act: mark},
+		},
+		"a record that the sweeper has opened and marked": {
+			facts{at: dataset, account: withRecord(open(dataset, event(objectkey.LedgerOrphaned, grace)), noEnd), data: true},
+			found(KindUnrecorded),
+			judgement{kinds: orphan.kinds, act: eraseOrphan},
+		},
+		"a record of the operator's": {
+			facts{at: dataset, account: open(dataset, event(objectkey.LedgerOrphaned, grace)), data: true},
+			judgement{kinds: orphan.kinds, act: eraseOrphan},
+			judgement{kinds: orphan.kinds, act: eraseOrphan},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.facts.identity = storeID
+			for erase, want := range map[bool]judgement{false: c.without, true: c.with} {
+				r := rules{now: epoch, grace: grace, eraseUnrecorded: erase, resources: resourcesOf(datasets, artifacts)}
+				if diff := cmp.Diff(want, r.judge(c.facts), cmp.AllowUnexported(judgement{})); diff != "" {
+					t.Errorf("judgement with EraseUnrecorded %v (-want +got):\n%s", erase, diff)
+				}
 			}
 		})
 	}
@@ -321,7 +406,10 @@ func TestPlan(t *testing.T) {
 			if c.first {
 				before = nil
 			}
-			p := plan(observed{findings: append(findings, late), active: c.active}, before, Options{BreakerMin: c.min})
+			seen := observed{findings: append(findings, late), settled: map[string]int{
+				objectkey.ResourceDataset: c.active, objectkey.ResourceRun: 1_000_000, // Runs are no datasets.
+			}}
+			p := plan(seen, before, c.min, resourcesOf(datasets, artifacts))
 			if len(p.due) != c.wantDue || len(p.marks) != c.wantMarks || p.breaker != c.wantBroken {
 				t.Errorf("%d due, %d marks, breaker %v; want %d, %d, %v",
 					len(p.due), len(p.marks), p.breaker, c.wantDue, c.wantMarks, c.wantBroken)

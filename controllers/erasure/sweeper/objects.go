@@ -2,7 +2,11 @@ package sweeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/url"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -38,6 +43,8 @@ type Census struct {
 	// Gone: there is no such namespace. What etcd may still have of it can neither be
 	// changed nor deleted, and counts as gone.
 	Gone bool
+	// unreadable: see ErrUnreadable. Nothing else is known then.
+	unreadable bool
 	// Objects by resource (see objectkey's Resource constants) and UID.
 	Objects map[string]map[types.UID]Object
 }
@@ -53,13 +60,20 @@ func (c Census) object(resource string, uid types.UID) *Object {
 	return nil
 }
 
-// Objects looks objects up at the API server, live. Both methods may be repeated and
-// change nothing. An error means that nothing is known.
+// ErrUnreadable is wrapped when the API server answers, and what it has of a namespace
+// can not be read, as when an object can not be decoded.
+var ErrUnreadable = errors.New("objects can not be read")
+
+// Objects looks objects up at the API server, live. All methods may be repeated and
+// change nothing. An error means that nothing is known: of this namespace if it wraps
+// ErrUnreadable, otherwise of any.
 type Objects interface {
 	// Look lists the datasets and runs of a namespace, all of them.
 	Look(ctx context.Context, namespace string) (Census, error)
 	// Used reports whether a run that has not ended is bound to the dataset.
 	Used(ctx context.Context, namespace string, dataset types.UID) (bool, error)
+	// Elsewhere reports whether any other namespace has a dataset with this UID.
+	Elsewhere(ctx context.Context, namespace string, dataset types.UID) (bool, error)
 }
 
 // Cluster is the Objects of an API server.
@@ -130,6 +144,23 @@ func (c *Cluster) Used(ctx context.Context, namespace string, dataset types.UID)
 	return used, err
 }
 
+// Elsewhere implements Objects. It reads only the metadata, which nobody can make
+// unreadable by what he puts into an object.
+func (c *Cluster) Elsewhere(ctx context.Context, namespace string, dataset types.UID) (bool, error) {
+	elsewhere := false
+	err := c.list(ctx, objectkey.ResourceDataset, func(next string) (string, error) {
+		var list metav1.PartialObjectMetadataList
+		list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("DatasetRetentionList"))
+		err := c.live.List(ctx, &list, client.Limit(page), client.Continue(next))
+		for i := range list.Items {
+			d := &list.Items[i]
+			elsewhere = elsewhere || d.UID == dataset && d.Namespace != namespace
+		}
+		return list.Continue, err
+	})
+	return elsewhere, err
+}
+
 // list reads page after page. No error means that the list was complete, or that the
 // cluster has no such kind at all.
 func (c *Cluster) list(ctx context.Context, resource string, read func(next string) (string, error)) error {
@@ -148,6 +179,10 @@ func (c *Cluster) list(ctx context.Context, resource string, read func(next stri
 // unlessNoKind drops the error of a list when the CRD itself is gone: a list alone may
 // also not be found by an API server that has not read its CRDs yet.
 func (c *Cluster) unlessNoKind(ctx context.Context, resource string, err error) error {
+	if ctx.Err() == nil && undecodable(err) {
+		// What could not be decoded may repeat what a user wrote, so its type is enough.
+		return fmt.Errorf("list %s: %w (%T %s)", resource, ErrUnreadable, err, apierrors.ReasonForError(err))
+	}
 	err = fmt.Errorf("list %s: %w", resource, err)
 	if !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) {
 		return err
@@ -161,6 +196,29 @@ func (c *Cluster) unlessNoKind(ctx context.Context, resource string, err error) 
 		return nil
 	}
 	return err
+}
+
+// undecodable tells what is wrong with an object in a list from what is wrong with the
+// API server or the way to it. A mistake costs nothing: what is taken for unreadable is
+// left alone.
+func undecodable(err error) bool {
+	var discovery *apiutil.ErrResourceDiscoveryFailed
+	if errors.As(err, &discovery) || apimeta.IsNoMatchError(err) {
+		return false
+	}
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		// The server could not read its own storage. Not all versions say it so clearly.
+		return apierrors.IsStoreReadError(err) || apierrors.IsInternalError(err)
+	}
+	var address *url.Error
+	var network net.Error
+	switch {
+	case errors.As(err, &address), errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	}
+	return true
 }
 
 // gone reports whether there is no cluster-wide object of this kind and name.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -73,6 +77,11 @@ func TestClusterOnAnAPIServer(t *testing.T) {
 	}})
 	wantCensus(t, cluster, "absent", Census{Gone: true})
 
+	for where, want := range map[string]bool{namespace: false, other: true, "absent": true} {
+		if got, err := cluster.Elsewhere(t.Context(), where, ready.UID); err != nil || got != want {
+			t.Errorf("outside of %s the dataset is there: %v, %v; want %v", where, got, err, want)
+		}
+	}
 	wantUsed(t, cluster, ready, false)
 	last := runs[len(runs)-1]
 	last.Status.State = v1alpha1.RunRunning
@@ -160,7 +169,7 @@ func wantCensus(t *testing.T, cluster *Cluster, namespace string, want Census) {
 	if err != nil {
 		t.Fatalf("look: %v", err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Census{})); diff != "" {
 		t.Errorf("census (-want +got):\n%s", diff)
 	}
 }
@@ -188,14 +197,20 @@ func TestClusterBelievesNoError(t *testing.T) {
 		list, namespace, crd error
 		wantErr              bool
 		wantGone             bool
+		wantUnreadable       bool
 	}{
 		"everything is there":                  {},
 		"the namespace is not":                 {namespace: apierrors.NewNotFound(corev1.Resource("namespaces"), "ns"), wantGone: true},
 		"no answer about the namespace":        {namespace: errTest, wantErr: true},
 		"no right to see the namespace":        {namespace: apierrors.NewForbidden(corev1.Resource("namespaces"), "ns", errTest), wantErr: true},
-		"no answer to the list":                {list: errTest, wantErr: true},
+		"no answer to the list":                {list: context.DeadlineExceeded, wantErr: true},
 		"no right to list":                     {list: apierrors.NewForbidden(resource, "", errTest), wantErr: true},
 		"too many requests":                    {list: apierrors.NewTooManyRequestsError("later"), wantErr: true},
+		"the API server is not available":      {list: apierrors.NewServiceUnavailable("later"), wantErr: true},
+		"the API server does not answer":       {list: &url.Error{Op: "Get", Err: errTest}, wantErr: true},
+		"the API server's storage times out":   {list: apierrors.NewTimeoutError("later", 1), wantErr: true},
+		"the API server can not read one":      {list: storeReadError(), wantErr: true, wantUnreadable: true},
+		"one can not be decoded":               {list: &time.ParseError{}, wantErr: true, wantUnreadable: true},
 		"the second page has expired":          {list: apierrors.NewResourceExpired("gone"), wantErr: true},
 		"no such resource, but there is a CRD": {list: notFound, wantErr: true},
 		"no such kind, but there is a CRD":     {list: noMatch, wantErr: true},
@@ -219,11 +234,65 @@ func TestClusterBelievesNoError(t *testing.T) {
 			if (err != nil) != c.wantErr || census.Gone != c.wantGone {
 				t.Errorf("look gives gone %v, %v; want %v and an error: %v", census.Gone, err, c.wantGone, c.wantErr)
 			}
+			if errors.Is(err, ErrUnreadable) != c.wantUnreadable {
+				t.Errorf("look gives %v; want the namespace's own error: %v", err, c.wantUnreadable)
+			}
 			if c.namespace != nil {
 				return
 			}
-			if _, err := cluster.Used(t.Context(), "ns", uid1); (err != nil) != c.wantErr {
-				t.Errorf("used gives %v; want an error: %v", err, c.wantErr)
+			if _, err := cluster.Used(t.Context(), "ns", uid1); (err != nil) != c.wantErr || errors.Is(err, ErrUnreadable) != c.wantUnreadable {
+				t.Errorf("used gives %v; want an error: %v, the namespace's own: %v", err, c.wantErr, c.wantUnreadable)
+			}
+			if elsewhere, err := cluster.Elsewhere(t.Context(), "ns", uid1); (err != nil) != c.wantErr || elsewhere {
+				t.Errorf("elsewhere gives %v, %v; want an error: %v", elsewhere, err, c.wantErr)
+			}
+		})
+	}
+}
+
+func storeReadError() error {
+	err := apierrors.NewInternalError(errTest)
+	err.ErrStatus.Reason = metav1.StatusReasonStoreReadError
+	return err
+}
+
+// TestAnObjectThatCanNotBeDecoded is what a client really makes of one.
+func TestAnObjectThatCanNotBeDecoded(t *testing.T) {
+	t.Parallel()
+	const secret = "somebody's words"
+	for name, status := range map[string]string{
+		"a number that is a text": `{"uploadedBytes": 1, "state": ["` + secret + `"]}`,
+		"a time that is none":     `{"sealedTime": "` + secret + `", "conditions": [{"lastTransitionTime": "` + secret + `"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				if strings.HasSuffix(r.URL.Path, "/namespaces/ns") {
+					_, _ = fmt.Fprint(w, `{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns"}}`)
+					return
+				}
+				_, _ = fmt.Fprintf(w, `{"apiVersion": "lethe.dev/v1alpha1", "kind": "DatasetRetentionList", "items": [{"status": %s}]}`, status)
+			}))
+			t.Cleanup(server.Close)
+			scheme := runtime.NewScheme()
+			if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+				t.Fatal(err)
+			}
+			mapper := apimeta.NewDefaultRESTMapper(nil)
+			mapper.Add(v1alpha1.GroupVersion.WithKind("DatasetRetention"), apimeta.RESTScopeNamespace)
+			mapper.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), apimeta.RESTScopeRoot)
+			reader, err := client.New(&rest.Config{Host: server.URL}, client.Options{Scheme: scheme, Mapper: mapper})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = NewCluster(reader).Look(t.Context(), "ns")
+			if !errors.Is(err, ErrUnreadable) || strings.Contains(err.Error(), secret) {
+				t.Errorf("look gives %v", err)
+			}
+			server.Close()
+			if _, err = NewCluster(reader).Look(t.Context(), "ns"); err == nil || errors.Is(err, ErrUnreadable) {
+				t.Errorf("look gives %v when nobody is there", err)
 			}
 		})
 	}

@@ -24,6 +24,9 @@ type observed struct {
 	foreign map[string]int
 	// active counts the records whose data was not erased.
 	active int
+	// settled counts those of them by resource that are neither retained nor orphans:
+	// what an orphan is compared with.
+	settled map[string]int
 	// findings are confirmed, and in the order of their places.
 	findings []finding
 }
@@ -49,7 +52,7 @@ func (s *Sweeper) observe(ctx context.Context) (observed, error) {
 	}
 	// The store comes first: no byte enters it before its record is in the ledger, so
 	// a record that is missing afterwards was missing before.
-	o := &observation{sweeper: s, observed: observed{identities: identities, foreign: map[string]int{}}}
+	o := &observation{sweeper: s, observed: observed{identities: identities, foreign: map[string]int{}, settled: map[string]int{}}}
 	if err := o.listStore(ctx); err != nil {
 		return observed{}, err
 	}
@@ -65,24 +68,54 @@ func (s *Sweeper) observe(ctx context.Context) (observed, error) {
 	return o.observed, nil
 }
 
-// identities makes sure that there are stores to compare with.
+// identities makes sure that there is a ledger and that there are stores to compare it
+// with, which it gives by bucket.
 func (s *Sweeper) identities(ctx context.Context) (map[string]string, error) {
+	if _, err := s.identity(ctx, s.opts.LedgerBucket); err != nil {
+		return nil, err
+	}
 	out := map[string]string{}
 	for _, bucket := range []string{s.opts.DatasetsBucket, s.opts.ArtifactsBucket} {
-		id, err := s.opts.Engine.Identity(ctx, bucket)
+		id, err := s.identity(ctx, bucket)
 		if err != nil {
-			return nil, fmt.Errorf("identify the store of %s: %w", bucket, err)
-		}
-		if id == "" {
-			return nil, fmt.Errorf("identify the store of %s: %w", bucket, erasure.ErrUnknownStore)
+			return nil, err
 		}
 		out[bucket] = id
 	}
 	return out, nil
 }
 
+// identity gives a bucket's, or an error if it has none.
+func (s *Sweeper) identity(ctx context.Context, bucket string) (string, error) {
+	id, err := s.opts.Engine.Identity(ctx, bucket)
+	if err == nil && id == "" {
+		err = erasure.ErrUnknownStore
+	}
+	if err != nil {
+		return "", fmt.Errorf("identify the store of %s: %w", bucket, err)
+	}
+	return id, nil
+}
+
 func (s *Sweeper) rules(now time.Time) rules {
-	return rules{now: now, grace: s.opts.Grace, resources: resourcesOf(s.opts.DatasetsBucket, s.opts.ArtifactsBucket)}
+	return rules{
+		now: now, grace: s.opts.Grace, eraseUnrecorded: s.opts.EraseUnrecorded,
+		resources: resourcesOf(s.opts.DatasetsBucket, s.opts.ArtifactsBucket),
+	}
+}
+
+// look takes the census of a namespace. That one can not be read ends nothing for the
+// others.
+func (s *Sweeper) look(ctx context.Context, namespace string) (Census, error) {
+	census, err := s.opts.Objects.Look(ctx, namespace)
+	if errors.Is(err, ErrUnreadable) {
+		s.opts.Log.Error(err, "Nothing is done about the data of a namespace whose objects can not be read", "namespace", namespace)
+		return Census{unreadable: true}, nil
+	}
+	if err != nil {
+		return Census{}, fmt.Errorf("look at the objects of namespace %s: %w", namespace, err)
+	}
+	return census, nil
 }
 
 // observation is an observed in the making.
@@ -144,9 +177,7 @@ func (o *observation) walkLedger(ctx context.Context) error {
 			o.foreign[inLedger]++
 			continue
 		}
-		if !a.malformed && !a.erased() {
-			o.active++
-		}
+		o.count(a)
 		at := o.placeOf(one, a)
 		_, data := o.stored[at]
 		delete(o.stored, at)
@@ -155,6 +186,16 @@ func (o *observation) walkLedger(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (o *observation) count(a account) {
+	if a.malformed || a.erased() {
+		return
+	}
+	o.active++
+	if a.Record != nil && !a.retained() && !a.orphaned() {
+		o.settled[a.Record.Resource]++
+	}
 }
 
 // placeOf is where an account says that its data lies. For one that does not say it,
@@ -193,9 +234,9 @@ func (o *observation) judgeRest(ctx context.Context) error {
 // is some minutes old will do for that.
 func (o *observation) judge(ctx context.Context, f facts) error {
 	if o.namespace != f.at.namespace {
-		census, err := o.sweeper.opts.Objects.Look(ctx, f.at.namespace)
+		census, err := o.sweeper.look(ctx, f.at.namespace)
 		if err != nil {
-			return fmt.Errorf("look at the objects of namespace %s: %w", f.at.namespace, err)
+			return err
 		}
 		o.namespace, o.census = f.at.namespace, census
 	}
@@ -209,7 +250,7 @@ func (o *observation) judge(ctx context.Context, f facts) error {
 
 // fill adds what a census and the identities say.
 func fill(f *facts, r rules, census Census, identities map[string]string) {
-	f.namespaceGone = census.Gone
+	f.namespaceGone, f.unreadable = census.Gone, census.unreadable
 	f.object = census.object(r.resources[f.at.bucket], f.at.uid())
 	f.identity = identities[f.at.bucket]
 }
@@ -250,9 +291,9 @@ func (s *Sweeper) confirm(ctx context.Context, identities map[string]string, sus
 			suspects[i].data = data
 		}
 	}
-	census, err := s.opts.Objects.Look(ctx, suspects[0].at.namespace)
+	census, err := s.look(ctx, suspects[0].at.namespace)
 	if err != nil {
-		return nil, fmt.Errorf("look at the objects of namespace %s: %w", suspects[0].at.namespace, err)
+		return nil, err
 	}
 	var findings []finding
 	for i, one := range suspects {

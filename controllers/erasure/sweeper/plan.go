@@ -11,9 +11,10 @@ type planned struct {
 }
 
 // plan decides what is done, from what was seen now and which orphans the sweep before
-// saw too.
-func plan(seen observed, before map[place]bool, opts Options) planned {
+// saw too. resources says whose data lies in a bucket.
+func plan(seen observed, before map[place]bool, least int, resources map[string]string) planned {
 	p := planned{orphans: map[place]bool{}}
+	due := map[string]int{}
 	for _, f := range seen.findings {
 		if f.has(KindOrphan) {
 			p.orphans[f.at] = true
@@ -25,10 +26,14 @@ func plan(seen observed, before map[place]bool, opts Options) planned {
 			p.late = append(p.late, f)
 		case f.act == eraseOrphan && before[f.at]:
 			p.due = append(p.due, f)
+			due[resources[f.at.bucket]]++
 		}
 	}
-	if len(p.due) > max(opts.BreakerMin, seen.active/breakerShare) {
-		p.breaker, p.due = true, nil
+	// Many runs must not make an erase of all datasets look like an accident.
+	for resource, n := range due {
+		if n > max(least, seen.settled[resource]/breakerShare) {
+			p.breaker, p.due = true, nil
+		}
 	}
 	return p
 }

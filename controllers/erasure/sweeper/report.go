@@ -74,16 +74,16 @@ func (r *Report) fail(f finding, err error) {
 // meanings say what was found, for logs and events. What to do about it is written in
 // config/observability/README.md.
 var meanings = map[Kind]string{
-	KindOrphan:       "There is data, or a record of data, whose object went without an erase; it is erased after the grace",
+	KindOrphan:       "There is data, or a record of data, whose object went without an erase; it is erased after the grace, but artifacts only when their namespace is gone",
 	KindOrphanInUse:  "Data whose object went without an erase is due to be erased, but a run still uses it",
 	KindHeld:         "The object of data went without an erase; a hold keeps the data",
 	KindLateData:     "There was data in the place of an object whose data was erased before; it is erased again",
-	KindUnrecorded:   "The object has data in the store, but no record in the ledger",
+	KindUnrecorded:   "There is data in the store without a record in the ledger",
 	KindOverdue:      "The data should have been erased by now",
 	KindDataMissing:  "The dataset's data is not in the store, although nobody erased it by the operator",
-	KindResurrected:  "The object exists, although its data was erased; it was probably restored from a backup and should be deleted",
+	KindResurrected:  "The object exists, although its data was erased; it was probably restored from a backup and should be deleted; nothing is erased until then",
 	KindUnknownStore: "The ledger says that the data lies in another store than the one at the configured address",
-	KindDamaged:      "What the ledger says of the data can not be read or does not fit together; nothing is done about it",
+	KindDamaged:      "What the ledger or the API server says of the data can not be read or does not fit together; nothing is done about it",
 	KindForeign:      "There are keys in a bucket that are in no object's place; they are left alone",
 	KindBreakerOpen:  "So many orphans are due to be erased that none is; somebody has to look first",
 	KindEraseFailed:  "An erase was not finished; it is tried again",

@@ -27,6 +27,8 @@ func TestNewNeedsEverything(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no bucket":          func(o *Options) { o.DatasetsBucket = "" },
 		"one bucket for two": func(o *Options) { o.ArtifactsBucket = o.DatasetsBucket },
+		"no ledger's bucket": func(o *Options) { o.LedgerBucket = "" },
+		"data in the ledger": func(o *Options) { o.LedgerBucket = o.ArtifactsBucket },
 		"no store":           func(o *Options) { o.Store = nil },
 		"no ledger":          func(o *Options) { o.Ledger = nil },
 		"no objects":         func(o *Options) { o.Objects = nil },
@@ -69,7 +71,7 @@ func TestStart(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- s.Start(ctx) }()
-		sweeps := func() int { return w.did("identity") / 2 }
+		sweeps := func() int { return w.did("identity") / 3 }
 		synctest.Wait()
 		if got := sweeps(); got != 1 {
 			t.Errorf("%d sweeps at the start, want 1", got)
@@ -79,7 +81,7 @@ func TestStart(t *testing.T) {
 		if got := sweeps(); got != 3 {
 			t.Errorf("%d sweeps after two intervals, want 3", got)
 		}
-		w.failSoon(3) // Behind both identities.
+		w.failSoon(4) // Behind all identities.
 		later(time.Hour)
 		synctest.Wait()
 		if got := sweeps(); got != 4 {

@@ -100,14 +100,14 @@ func newStack(t *testing.T, h objectstoretest.Harness, auditor erasure.Auditor) 
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	for _, bucket := range []string{s.datasets, s.artifacts} {
+	for _, bucket := range []string{s.datasets, s.artifacts, ledgerBucket} {
 		id, err := erasure.EnsureIdentity(t.Context(), h.Backend, bucket, "", rand.Reader)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w.ids[bucket] = id
 	}
-	w.opts.DatasetsBucket, w.opts.ArtifactsBucket = s.datasets, s.artifacts
+	w.opts.DatasetsBucket, w.opts.ArtifactsBucket, w.opts.LedgerBucket = s.datasets, s.artifacts, ledgerBucket
 	w.opts.Store, w.opts.Ledger, w.opts.Engine, w.opts.Receipts, w.opts.Keys = h.Backend, s.ledger, s.engine, s.book, s.ring
 	return s
 }
@@ -144,7 +144,7 @@ func (s *stack) account(t *testing.T, p place) {
 	if p.bucket == s.datasets {
 		_, err := s.ring.Ensure(t.Context(), p.uid())
 		fatal(t, err)
-		record.Resource = objectkey.ResourceDataset
+		record.Resource, record.EraseBy = objectkey.ResourceDataset, epoch.Add(1000*time.Hour)
 	}
 	if err := s.ledger.Open(t.Context(), record); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,8 @@ func (s *stack) event(t *testing.T, p place, e objectkey.LedgerEvent) {
 // cast are the owners of the story.
 type cast struct {
 	ready, orphan, late, held place // datasets
-	unknown, retained         place // runs
+	unknown                   place // dataset without an account
+	retained, left            place // runs; left has lost its namespace
 }
 
 // arrange puts everybody into the stack.
@@ -170,18 +171,20 @@ func (s *stack) arrange(t *testing.T) cast {
 	t.Helper()
 	c := cast{
 		ready: at(s.datasets, "ns", uid1), orphan: at(s.datasets, "ns", uid2), late: at(s.datasets, "ns", uid3),
-		held: at(s.datasets, "ns", uid4), unknown: at(s.artifacts, "ns", uid5), retained: at(s.artifacts, "ns", uid6),
+		held: at(s.datasets, "ns", uid4), unknown: at(s.datasets, "ns", uid5), retained: at(s.artifacts, "ns", uid6),
+		left: at(s.artifacts, "gone", uid7),
 	}
-	for _, p := range []place{c.ready, c.orphan, c.late, c.held, c.retained} {
+	for _, p := range []place{c.ready, c.orphan, c.late, c.held, c.retained, c.left} {
 		s.account(t, p)
 	}
-	for _, p := range []place{c.ready, c.orphan, c.late, c.held, c.unknown, c.retained} {
+	for _, p := range []place{c.ready, c.orphan, c.late, c.held, c.unknown, c.retained, c.left} {
 		s.upload(t, p)
 	}
 	s.spaces["ns"][objectkey.ResourceDataset][c.ready.uid()] = Object{Name: "ready", State: v1alpha1.DatasetReady}
 	s.event(t, c.late, objectkey.LedgerEvent{Event: objectkey.LedgerErased, ReceiptDigest: objectkey.Digest(nil)})
 	s.event(t, c.held, objectkey.LedgerEvent{Event: objectkey.LedgerHeld, Reason: "case 1", Until: epoch.Add(1000 * time.Hour)})
 	s.event(t, c.retained, objectkey.LedgerEvent{Event: objectkey.LedgerRetained})
+	s.event(t, c.left, objectkey.LedgerEvent{Event: objectkey.LedgerRetained})
 	for _, key := range []string{"holidays.zip", "ns/holidays/1.jpg", "ns/" + uid1} {
 		s.put(t, s.datasets, key)
 	}
@@ -217,16 +220,16 @@ func fatal(t *testing.T, err error) {
 // nothing else is.
 func (s *stack) wantEnd(t *testing.T, c cast, before []string) {
 	t.Helper()
-	dead := []place{c.orphan, c.late, c.unknown}
+	dead := []place{c.orphan, c.late, c.unknown, c.left}
 	want := slices.DeleteFunc(slices.Clone(before), func(key string) bool {
 		return slices.ContainsFunc(dead, func(p place) bool { return strings.HasPrefix(key, p.prefix()) })
 	})
 	if diff := cmp.Diff(want, s.keys(t)); diff != "" {
 		t.Errorf("the store (-want +got):\n%s", diff)
 	}
-	for _, p := range []place{c.orphan, c.unknown} {
-		s.wantReceipt(t, p)
-	}
+	s.wantReceipt(t, c.orphan, true)
+	s.wantReceipt(t, c.unknown, false)
+	s.wantReceipt(t, c.left, false)
 	for _, p := range []place{c.orphan, c.late} {
 		if _, err := s.ring.Get(t.Context(), p.uid()); !errors.Is(err, datasetkey.ErrNotFound) {
 			t.Errorf("the key of %s: %v", p.prefix(), err)
@@ -246,7 +249,7 @@ func (s *stack) wantEnd(t *testing.T, c cast, before []string) {
 }
 
 // wantReceipt wants a signed receipt whose digest closes the account.
-func (s *stack) wantReceipt(t *testing.T, p place) {
+func (s *stack) wantReceipt(t *testing.T, p place, hadKey bool) {
 	t.Helper()
 	body, err := s.Backend.Get(t.Context(), s.receiptsBucket, objectkey.Receipt(p.namespace, string(p.uid())), 0, -1)
 	fatal(t, err)
@@ -256,7 +259,7 @@ func (s *stack) wantReceipt(t *testing.T, p place) {
 	r, err := objectkey.Verify(data, []ed25519.PublicKey{ed25519.PublicKey(signer()[ed25519.SeedSize:])})
 	named := r.KeyID != "" && r.KeyDestroyedTime != nil
 	if err != nil || r.UID != string(p.uid()) || r.Trigger != objectkey.TriggerOrphaned ||
-		!s.restarted && named != (p.bucket == s.datasets) {
+		!s.restarted && named != hadKey {
 		t.Errorf("the receipt of %s: %+v, %v", p.prefix(), r, err)
 	}
 	a, err := s.ledger.Read(t.Context(), p.namespace, string(p.uid()))
@@ -289,13 +292,13 @@ func sweepStory(t *testing.T, s *stack) {
 	sweeper := s.sweeper(t)
 	report := sweep(t, sweeper)
 	// Three keys are nobody's.
-	wantFindings(t, report, map[Kind]int{KindOrphan: 2, KindHeld: 1, KindLateData: 1, KindForeign: 3})
-	if report.Marked != 2 || report.Erased[KindLateData] != 1 {
+	wantFindings(t, report, map[Kind]int{KindOrphan: 3, KindHeld: 1, KindLateData: 1, KindForeign: 3})
+	if report.Marked != 3 || report.Erased[KindLateData] != 1 {
 		t.Errorf("the first sweep: %+v", report)
 	}
 	s.clock.Step(grace)
 	report = sweep(t, sweeper)
-	wantFindings(t, report, map[Kind]int{KindOrphan: 2, KindHeld: 1, KindForeign: 3})
+	wantFindings(t, report, map[Kind]int{KindOrphan: 3, KindHeld: 1, KindForeign: 3})
 	s.wantEnd(t, c, before)
 
 	// A request that began before the end of its credentials.

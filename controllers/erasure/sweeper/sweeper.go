@@ -98,17 +98,23 @@ type Recorder interface {
 
 // Options of a Sweeper. All without a default are required.
 type Options struct {
-	// DatasetsBucket and ArtifactsBucket are compared with the ledger.
-	DatasetsBucket, ArtifactsBucket string
+	// DatasetsBucket and ArtifactsBucket are compared with the ledger, which lies in
+	// LedgerBucket. Each must have an identity, or nothing is compared.
+	DatasetsBucket, ArtifactsBucket, LedgerBucket string
 	// Interval between two sweeps; default DefaultInterval.
 	Interval time.Duration
 	// Grace is how long an orphan is left alone after it was first seen; default
 	// DefaultGrace. Negative for none, which is for tests.
 	Grace time.Duration
-	// BreakerMin is how many orphans one sweep may erase however few records there
-	// are; default DefaultBreakerMin. It is raised for a while to let an erase of
+	// BreakerMin is how many orphans of a resource one sweep may erase however few
+	// records there are; default DefaultBreakerMin. It is raised for a while to let an erase of
 	// many pass that somebody has looked at.
 	BreakerMin int
+	// EraseUnrecorded lets data that neither the ledger nor the API server knows become
+	// orphans. Without it such data is only reported, because all data looks so when
+	// the ledger is lost or set back. It is for an administrator who has seen that the
+	// ledger is whole.
+	EraseUnrecorded bool
 	// DryRun finds and reports, and writes nothing.
 	DryRun bool
 
@@ -126,8 +132,8 @@ type Options struct {
 
 func (o *Options) complete() error {
 	switch {
-	case o.DatasetsBucket == "" || o.ArtifactsBucket == "" || o.DatasetsBucket == o.ArtifactsBucket:
-		return errors.New("the sweeper needs the names of two buckets")
+	case !distinct(o.DatasetsBucket, o.ArtifactsBucket, o.LedgerBucket):
+		return errors.New("the sweeper needs the names of three buckets")
 	case o.Store == nil || o.Ledger == nil || o.Objects == nil:
 		return errors.New("the sweeper needs a store, a ledger, and a look at the objects")
 	case o.Keys == nil || o.Engine == nil || o.Receipts == nil:
@@ -147,6 +153,11 @@ func (o *Options) complete() error {
 		o.BreakerMin = DefaultBreakerMin
 	}
 	return nil
+}
+
+// distinct reports whether these are three names.
+func distinct(a, b, c string) bool {
+	return a != "" && b != "" && c != "" && a != b && b != c && c != a
 }
 
 // Sweeper compares the store with the ledger. It is a manager.Runnable. Sweep must not
@@ -210,7 +221,7 @@ func (s *Sweeper) sweep(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("observe: %w", err)
 	}
-	p := plan(seen, s.seen, s.opts)
+	p := plan(seen, s.seen, s.opts.BreakerMin, resourcesOf(s.opts.DatasetsBucket, s.opts.ArtifactsBucket))
 	report := newReport(seen, p)
 	if !s.opts.DryRun {
 		err = s.act(ctx, p, &report)

@@ -75,25 +75,32 @@ func (w *world) neighbours() (check func(*testing.T)) {
 func TestBypasses(t *testing.T) {
 	t.Parallel()
 	dataset, run := at(datasets, "ns", uid1), at(artifacts, "ns", uid2)
-	for name, bypass := range map[string]func(*world){
-		"the finalizer was patched away": func(w *world) {
+	both, first := []place{dataset, run}, []place{dataset}
+	for name, c := range map[string]struct {
+		bypass func(*world)
+		// erased are those that go in the end. Artifacts stay while nobody can know what
+		// their owner wanted.
+		erased []place
+	}{
+		"the finalizer was patched away": {func(w *world) {
 			delete(w.spaces["ns"][objectkey.ResourceDataset], dataset.uid())
 			delete(w.spaces["ns"][objectkey.ResourceRun], run.uid())
-		},
-		"the end of the namespace was forced": func(w *world) { delete(w.spaces, "ns") },
-		"the CRDs were deleted": func(w *world) {
+		}, first},
+		"the end of the namespace was forced": {func(w *world) { delete(w.spaces, "ns") }, both},
+		"the CRDs were deleted": {func(w *world) {
 			clear(w.spaces["ns"][objectkey.ResourceDataset])
 			clear(w.spaces["ns"][objectkey.ResourceRun])
 			clear(w.spaces["neighbours"][objectkey.ResourceRun]) // Its artifacts are retained.
-		},
-		"etcd was restored from before their creation": func(w *world) {
+		}, first},
+		"etcd was restored from before their creation": {func(w *world) {
 			w.spaces["ns"] = map[string]map[types.UID]Object{}
-		},
-		"the objects were corrupt, deleted unsafely, and the ledger has lost them": func(w *world) {
+		}, first},
+		"the objects were corrupt, deleted unsafely, and the ledger has lost them": {func(w *world) {
 			clear(w.spaces["ns"])
 			delete(w.accounts, place{owner: dataset.owner})
 			delete(w.accounts, place{owner: run.owner})
-		},
+			delete(w.keys, dataset.uid()) // It could not be told whose it is.
+		}, both},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,11 +110,11 @@ func TestBypasses(t *testing.T) {
 			w.alive(run)
 			s := w.sweeper(t)
 			wantFindings(t, sweep(t, s), map[Kind]int{KindHeld: 1})
-			bypass(w)
+			c.bypass(w)
 
 			report := sweep(t, s)
 			wantFindings(t, report, map[Kind]int{KindOrphan: 2, KindHeld: 1})
-			if report.Marked != 2 || w.did("erase") > 0 || w.did("destroy") > 0 {
+			if report.Marked != len(c.erased) || w.did("erase") > 0 || w.did("destroy") > 0 {
 				t.Errorf("%d were written down, %d erased", report.Marked, w.did("erase"))
 			}
 			w.clock.Step(grace - time.Second)
@@ -116,14 +123,21 @@ func TestBypasses(t *testing.T) {
 			}
 			w.clock.Step(time.Second)
 			report = sweep(t, s)
-			if report.Erased[KindOrphan] != 2 {
-				t.Errorf("%d were erased, want 2", report.Erased[KindOrphan])
+			if report.Erased[KindOrphan] != len(c.erased) {
+				t.Errorf("%d were erased, want %d", report.Erased[KindOrphan], len(c.erased))
 			}
-			for _, p := range []place{dataset, run} {
+			for _, p := range c.erased {
 				w.wantErased(t, p)
 			}
 			check(t)
-			wantFindings(t, sweep(t, s), map[Kind]int{KindHeld: 1})
+			want := map[Kind]int{KindHeld: 1}
+			if kept := len(both) - len(c.erased); kept > 0 {
+				want[KindOrphan] = kept
+				if w.data[run].Empty() {
+					t.Error("artifacts were erased that may be wanted")
+				}
+			}
+			wantFindings(t, sweep(t, s), want)
 		})
 	}
 }
@@ -170,7 +184,7 @@ func TestReceiptOfAnOrphan(t *testing.T) {
 		Methods: []string{objectkey.MethodKeyDestroyed, objectkey.MethodObjectsRemoved},
 		KeyID:   keyOf(uid1).ID(), KeyDestroyedTime: &now,
 		Versions: 3, VersionBytes: 300, Uploads: 1, StartTime: now, EndTime: now,
-		NotCovered: []string{notNodes, notEarly, notElsewhere, notTrash, notKeyCopies},
+		NotCovered: []string{notNodes, notEarly, notLate, notListed, notElsewhere, notTrash, notKeyCopies},
 	}
 	if diff := cmp.Diff(want, w.receipts[uid1]); diff != "" {
 		t.Errorf("receipt of a dataset (-want +got):\n%s", diff)
@@ -178,7 +192,7 @@ func TestReceiptOfAnOrphan(t *testing.T) {
 	want.Resource, want.UID, want.Bucket, want.Prefix = objectkey.ResourceRun, uid2, artifacts, "ns/"+uid2+"/"
 	want.Methods, want.KeyID, want.KeyDestroyedTime = []string{objectkey.MethodObjectsRemoved}, "", nil
 	want.Versions, want.VersionBytes, want.Uploads = 0, 0, 0
-	want.NotCovered = []string{notNodes, notEarly, notElsewhere, notTrash}
+	want.NotCovered = []string{notNodes, notEarly, notLate, notListed, notElsewhere, notTrash}
 	if diff := cmp.Diff(want, w.receipts[uid2]); diff != "" {
 		t.Errorf("receipt of a record without data (-want +got):\n%s", diff)
 	}
@@ -249,6 +263,22 @@ func TestOtherFindings(t *testing.T) {
 			w.foreign[datasets] = append(w.foreign[datasets], "holidays.zip", "ns/", "ns/"+uid2, "ns/holidays/")
 			w.foreign[artifacts] = append(w.foreign[artifacts], "ns//")
 		}, map[Kind]int{KindForeign: 5}, nil},
+		"an object came back with etcd, and somebody gave it data": {func(w *world) {
+			w.alive(p)
+			w.used[p.uid()] = true
+			w.note(p, objectkey.LedgerErased, epoch)
+		}, map[Kind]int{KindResurrected: 1}, []string{"Warning DatasetRetention ns/thing Resurrected"}},
+		"the ledger has lost everything, and so has the API server": {func(w *world) {
+			w.opts.EraseUnrecorded = false
+			w.fill(p)
+			w.fill(at(artifacts, "ns", uid2))
+			w.fill(at(datasets, "gone", uid3))
+		}, map[Kind]int{KindUnrecorded: 3}, nil},
+		"a run has gone without a word, and its namespace is there": {func(w *world) {
+			run := at(artifacts, "ns", uid2)
+			w.record(run)
+			w.fill(run)
+		}, map[Kind]int{KindOrphan: 1}, nil},
 		"a run's artifacts have no record": {func(w *world) {
 			run := at(artifacts, "ns", uid2)
 			w.object(run, "")
@@ -313,7 +343,7 @@ func TestMalformedAccounts(t *testing.T) {
 	w.fill(bad)
 	w.record(orphan)
 	w.fill(orphan)
-	w.opts.Ledger = unreadable{ledgerOf{w}, bad.owner}
+	w.opts.Ledger = halfLedger{ledgerOf{w}, bad.owner}
 	w.opts.Grace = -1
 	s := w.sweeper(t)
 	sweep(t, s)
@@ -324,13 +354,13 @@ func TestMalformedAccounts(t *testing.T) {
 	}
 }
 
-// unreadable is a ledger with one account that can not be read and a key of nobody.
-type unreadable struct {
+// halfLedger is a ledger with one account that can not be read and a key of nobody.
+type halfLedger struct {
 	ledgerOf
 	bad owner
 }
 
-func (u unreadable) All(ctx context.Context) iter.Seq2[ledger.Account, error] {
+func (u halfLedger) All(ctx context.Context) iter.Seq2[ledger.Account, error] {
 	return func(yield func(ledger.Account, error) bool) {
 		if !yield(ledger.Account{}, ledger.ErrMalformed) ||
 			!yield(ledger.Account{Namespace: u.bad.namespace, UID: string(u.bad.uid())}, ledger.ErrMalformed) {
@@ -340,7 +370,7 @@ func (u unreadable) All(ctx context.Context) iter.Seq2[ledger.Account, error] {
 	}
 }
 
-func (u unreadable) Read(ctx context.Context, namespace, uid string) (ledger.Account, error) {
+func (u halfLedger) Read(ctx context.Context, namespace, uid string) (ledger.Account, error) {
 	if uid == string(u.bad.uid()) {
 		return ledger.Account{}, fmt.Errorf("read: %w", ledger.ErrMalformed)
 	}
@@ -452,7 +482,7 @@ func TestNothingIsErasedWithoutTheWholePicture(t *testing.T) {
 // effect, and wants the same end.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	late, orphan, unknown := at(datasets, "ns", uid1), at(datasets, "ns", uid2), at(artifacts, "ns", uid3)
+	late, orphan, unknown := at(datasets, "ns", uid1), at(datasets, "ns", uid2), at(datasets, "ns", uid3)
 	run := func(t *testing.T, failAt int, after, restart bool) (calls int) {
 		t.Helper()
 		w := newWorld()
@@ -600,12 +630,12 @@ func TestRaces(t *testing.T) {
 			sweep(t, s)
 			call, change := c.call, once(func() { c.change(w) })
 			if call == "identity again" {
-				// The first two are at the beginning of the sweep.
+				// The first three are at the beginning of the sweep.
 				call = "identity"
 				seen := 0
 				act := change
 				change = func() {
-					if seen++; seen > 2 {
+					if seen++; seen > 3 {
 						act()
 					}
 				}

@@ -21,7 +21,9 @@
 // # What a dataset that is being erased refuses
 //
 // stage-in and uploads are refused from the moment of deletion: the first would
-// make a new copy of the data, the second would add to what is being removed.
+// make a new copy of the data, the second would add to what is being removed. Uploads
+// are refused from status.expiresAt on already, also while a hold keeps the data; a run
+// that was bound before it reads on.
 // stage-out is not: it neither reads nor writes the dataset, artifacts have a life
 // of their own, and the erase waits for the run in any case, so to refuse it
 // would only throw away training that is done. What refuses stage-out is the end

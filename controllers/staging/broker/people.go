@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -36,12 +38,13 @@ func (s *Server) upload(ctx context.Context, r *http.Request) (any, error) {
 	}
 	// The time is taken before the look at the dataset, so that however late the
 	// credentials come, they end within UploadLife of a moment at which it was open.
-	until := s.clock.Now().Add(staging.UploadLife)
+	now := s.clock.Now()
+	until := now.Add(staging.UploadLife)
 	found, err := s.get(ctx, ask.Namespace, ask.Name, &dataset)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkUpload(&dataset, found); err != nil {
+	if err := checkUpload(&dataset, found, now); err != nil {
 		return nil, err
 	}
 	at, err := recordedPlace(s.store.DatasetsBucket, &dataset, *dataset.Status.Location)
@@ -119,8 +122,8 @@ func (s *Server) authorize(ctx context.Context, caller identity, access authoriz
 	return nil
 }
 
-// checkUpload says whether the dataset takes uploads.
-func checkUpload(dataset *v1alpha1.DatasetRetention, found bool) error {
+// checkUpload says whether the dataset takes uploads at that time.
+func checkUpload(dataset *v1alpha1.DatasetRetention, found bool, now time.Time) error {
 	switch {
 	case !found:
 		return notFound("there is no such dataset; create the DatasetRetention first")
@@ -128,10 +131,21 @@ func checkUpload(dataset *v1alpha1.DatasetRetention, found bool) error {
 		return gone(staging.ProblemDatasetErasing, "the dataset is being erased; create another one")
 	case dataset.Spec.Sealed:
 		return gone(staging.ProblemSealed, "the dataset is sealed; upload changed data as a new one")
+	case erasedBefore(dataset):
+		return gone(staging.ProblemDatasetErasing, "the data of this very dataset was erased before; delete it and create another one")
+	case dataset.Status.ExpiresAt != nil && !now.Before(dataset.Status.ExpiresAt.Time):
+		return gone(staging.ProblemSealed, "the time of the dataset is over (status.expiresAt), so it takes no upload; create another one")
 	case dataset.Status.Location == nil:
 		return notYet("the dataset has no place in the store yet; try again in a moment")
 	}
 	return nil
+}
+
+// erasedBefore reports whether the ledger says of a dataset that is not deleted that
+// its data was erased: it came back, and what would be put there now is swept away.
+func erasedBefore(dataset *v1alpha1.DatasetRetention) bool {
+	ready := apimeta.FindStatusCondition(dataset.Status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonErased
 }
 
 // checkArtifacts says whether the run has artifacts to read.

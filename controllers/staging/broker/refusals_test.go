@@ -14,6 +14,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -236,6 +237,16 @@ func personRefusals() map[string]refusalCase {
 		"a dataset that is being erased takes no upload": {
 			open(func(w *world) { deleted(w.dataset) }),
 			askUpload, staging.ProblemDatasetErasing, http.StatusGone, "erased",
+		},
+		"a dataset whose time is over takes no upload": {
+			open(func(w *world) { w.dataset.Status.ExpiresAt = &metav1.Time{Time: w.clock.Now()} }),
+			askUpload, staging.ProblemSealed, http.StatusGone, "time of the dataset is over (status.expiresAt)",
+		},
+		"a dataset that came back after its erase takes no upload": {
+			open(func(w *world) {
+				w.dataset.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonErased}}
+			}),
+			askUpload, staging.ProblemDatasetErasing, http.StatusGone, "erased before",
 		},
 		"a dataset without a place takes no upload yet": {
 			open(func(w *world) { w.dataset.Status.Location = nil }),
