@@ -22,7 +22,7 @@
 // are left are divided and another lister takes the upper part, up to four. Measured
 // on MinIO (hack/bench), removing is slower than one lister, so there it stays at
 // one; a store far away is another matter. Memory does not depend on the number of
-// objects: it is a page for each lister and a batch for each remover.
+// objects: it is a page and a batch for each lister, and two batches for each remover.
 //
 // The fast path is one request that MinIO knows (force delete of a prefix). It is
 // tried where the bucket's configuration shows that nothing depends on removals one
