@@ -81,7 +81,7 @@ func TestEraseSaysWhichRunItCanNotTell(t *testing.T) {
 			}}, "run run-2 can not be told",
 		},
 		"the object is not let go": {
-			interceptor.Funcs{Patch: func(_ context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
+			interceptor.Funcs{Patch: func(_ context.Context, _ client.WithWatch, o client.Object, _ client.Patch, _ ...client.PatchOption) error {
 				return apierrors.NewForbidden(schema.GroupResource{Resource: "datasetretentions"}, o.GetName(), errors.New("10.0.0.7"))
 			}}, "does not let the object go",
 		},

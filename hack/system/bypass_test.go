@@ -180,6 +180,7 @@ func TestCustomResourceDefinitionDeleted(t *testing.T) {
 // its data and its ledger are in the store, and nobody in the cluster knows it.
 func TestEtcdRestored(t *testing.T) {
 	ns := newNamespace(t)
+	age(t) // Before the backup, so that the restore brings them back.
 	backup := t.TempDir()
 	withoutControlPlane(t, func() { copyFolder(t, etcdDisk, backup) })
 	ds := upload(t, ns, "digits")
