@@ -8,6 +8,10 @@
 //	                   <ns>/<uid>/manifest.jsonl    what they must be
 //	artifacts bucket   <ns>/<uid>/data/<path>       the files of a run
 //	                   <ns>/<uid>/manifest.jsonl    what they must be; written last
+//	                   <ns>/<uid>/checkpoints/<id>/node-<n>/data/<path>      a checkpoint
+//	                   <ns>/<uid>/checkpoints/<id>/node-<n>/manifest.jsonl   what it must be
+//	                   <ns>/<uid>/checkpoints/<id>/complete.json             written last
+//	                   <ns>/<uid>/logs/attempt-<n>/node-<n>/...              what was logged
 //	receipts bucket    chain/<20 digits>.json       the signed receipts, in their order
 //	                   <ns>/<uid>.json              the receipt of one object, to look it up
 //	ledger bucket      <ns>/<uid>/record.json       that data may be in the store

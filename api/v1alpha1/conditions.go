@@ -12,6 +12,15 @@ const (
 	// ConditionArtifactsPublished (positive, trainingrun controller): the
 	// artifacts and their manifest are in the store.
 	ConditionArtifactsPublished = "ArtifactsPublished"
+	// ConditionSuspended (neutral, trainingrun controller): the run is stopped because
+	// spec.suspend is set, or is on its way to it.
+	ConditionSuspended = "Suspended"
+	// ConditionQuotaReserved (positive, trainingrun controller): the run's queue has
+	// admitted it. It is there only for a run with a queueName; False has Kueue's reason.
+	ConditionQuotaReserved = "QuotaReserved"
+	// ConditionProgressing (positive, trainingrun controller): False when the trainer
+	// does nothing any more (Stalled). It is there only once that was so.
+	ConditionProgressing = "Progressing"
 	// ConditionComplete (positive, trainingrun controller): the run succeeded. Final.
 	ConditionComplete = "Complete"
 	// ConditionFailed (negative, trainingrun controller): the run failed. Final.
@@ -61,6 +70,29 @@ const (
 	ReasonPodStarting = "PodStarting"
 	// ReasonUnschedulable: no node has room for the Pod.
 	ReasonUnschedulable = "Unschedulable"
+	// ReasonNoSuchGPU: no node has GPUs of the kind that is asked for.
+	ReasonNoSuchGPU = "NoSuchGPU"
+	// ReasonQueued: the run's queue has not admitted it yet.
+	ReasonQueued = "Queued"
+	// ReasonGathering: some of the run's Pods have a node, and wait for the others.
+	ReasonGathering = "Gathering"
+	// ReasonRetrying: an attempt has failed, and the next one starts when the Pods of
+	// the last are gone.
+	ReasonRetrying = "Retrying"
+	// ReasonCheckpointNotFound: the run that spec.checkpoint.from names, or its
+	// checkpoint, does not exist.
+	ReasonCheckpointNotFound = "CheckpointNotFound"
+	// ReasonSuspending: the trainer was asked to stop at a checkpoint.
+	ReasonSuspending = "Suspending"
+	// ReasonSuspended: spec.suspend is set.
+	ReasonSuspended = "Suspended"
+	// ReasonResumed: spec.suspend is not set any more.
+	ReasonResumed = "Resumed"
+	// ReasonAdmitted: the run's queue has admitted it.
+	ReasonAdmitted = "Admitted"
+	// ReasonServiceNotOwned: a Service of the name that the run's nodes find each other
+	// by exists and is not the run's.
+	ReasonServiceNotOwned = "ServiceNotOwned"
 	// ReasonImagePull: the trainer's image can not be pulled.
 	ReasonImagePull = "ImagePull"
 	// ReasonContainerError: a container of the Pod can not be made from its image
@@ -103,6 +135,20 @@ const (
 	ReasonStoreDenied = "StoreDenied"
 	// ReasonDiskFull: the node's volume had no room for the data.
 	ReasonDiskFull = "DiskFull"
+	// ReasonCUDAOutOfMemory: the trainer needed more memory than its GPUs have.
+	ReasonCUDAOutOfMemory = "CUDAOutOfMemory"
+	// ReasonStalled: the trainer did nothing for longer than limits.stalledAfter.
+	ReasonStalled = "Stalled"
+	// ReasonMaxDurationReached: the trainer has run for limits.maxDuration.
+	ReasonMaxDurationReached = "MaxDurationReached"
+	// ReasonGPUBudgetReached: limits.maxGPUSeconds are spent.
+	ReasonGPUBudgetReached = "GPUBudgetReached"
+	// ReasonStartDeadlineExceeded: an attempt did not start within limits.startWithin.
+	ReasonStartDeadlineExceeded = "StartDeadlineExceeded"
+	// ReasonCheckpointCorrupt: the checkpoint in the store is not what it was.
+	ReasonCheckpointCorrupt = "CheckpointCorrupt"
+	// ReasonDisrupted: the cluster took a Pod away; the attempt is repeated.
+	ReasonDisrupted = "Disrupted"
 	// ReasonOOMKilled: the trainer used more memory than its limit.
 	ReasonOOMKilled = "OOMKilled"
 	// ReasonNonZeroExit: the trainer ended with another exit code than 0.

@@ -10,6 +10,13 @@ const (
 	LabelRunUID = "lethe.dev/run-uid"
 	// LabelDatasetUID holds the UID of the dataset whose bytes a Job or Pod uses.
 	LabelDatasetUID = "lethe.dev/dataset-uid"
+	// LabelAttempt holds the number of the attempt that a Job or Pod is.
+	LabelAttempt = "lethe.dev/attempt"
+	// LabelQueue is Kueue's: it holds the name of the LocalQueue of a Job.
+	LabelQueue = "kueue.x-k8s.io/queue-name"
+	// LabelGPUProduct is a node's, set by NVIDIA's GPU feature discovery: the kind of
+	// its GPUs.
+	LabelGPUProduct = "nvidia.com/gpu.product"
 )
 
 // Finalizers. Only the operator adds or removes them.
@@ -20,6 +27,8 @@ const (
 	// FinalizerRun keeps a TrainingRun until its Job and its Pods, and with them
 	// every local copy of the dataset, are gone.
 	FinalizerRun = "lethe.dev/run"
+	// FinalizerUsage keeps a run's Pod until its GPU time is in the run's status.
+	FinalizerUsage = "lethe.dev/usage"
 )
 
 // ResourceGPU is the extended resource that a node's GPUs are advertised as.

@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // TrainingRun trains a model once on a sealed dataset and publishes the
@@ -17,8 +16,13 @@ import (
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
 // +kubebuilder:printcolumn:name="Dataset",type=string,JSONPath=`.spec.datasetRef.name`
+// +kubebuilder:printcolumn:name="Progress",type=string,JSONPath=`.status.progress.percent`
+// +kubebuilder:printcolumn:name="Nodes",type=integer,JSONPath=`.spec.nodes.count`,priority=1
 // +kubebuilder:printcolumn:name="GPUs",type=integer,JSONPath=`.spec.nodes.gpusPerNode`
 // +kubebuilder:printcolumn:name="GPU-s",type=integer,JSONPath=`.status.usage.gpuSeconds`
+// +kubebuilder:printcolumn:name="Attempt",type=integer,JSONPath=`.status.attempt`,priority=1
+// +kubebuilder:printcolumn:name="ETA",type=date,JSONPath=`.status.progress.estimatedCompletionTime`,priority=1
+// +kubebuilder:printcolumn:name="Queue",type=string,JSONPath=`.spec.queueName`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`,priority=1
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || has(self.status)",message="a status is never taken away"
@@ -28,10 +32,15 @@ type TrainingRun struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec says what to train, on what. It can not be changed; start another run
-	// instead. (Fields that are added later may say otherwise of themselves.)
+	// spec says what to train, on what. It can not be changed, but for
+	// artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; start another run
+	// instead.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self.datasetRef == oldSelf.datasetRef && self.trainer == oldSelf.trainer && has(self.nodes) == has(oldSelf.nodes) && (!has(self.nodes) || self.nodes == oldSelf.nodes)",message="a run can not be changed, but for its artifacts.reclaimPolicy; create a new one"
+	// +kubebuilder:validation:XValidation:rule="self.datasetRef == oldSelf.datasetRef && self.trainer == oldSelf.trainer && has(self.nodes) == has(oldSelf.nodes) && (!has(self.nodes) || self.nodes == oldSelf.nodes)",message="a run can not be changed, but for its artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; create a new one"
+	// +kubebuilder:validation:XValidation:rule="has(self.checkpoint) == has(oldSelf.checkpoint) && (!has(self.checkpoint) || self.checkpoint == oldSelf.checkpoint) && has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="checkpoint and retry can not be changed; create a new run"
+	// +kubebuilder:validation:XValidation:rule="has(self.queueName) == has(oldSelf.queueName) && (!has(self.queueName) || self.queueName == oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",message="queueName and managedBy can not be changed; create a new run"
+	// +kubebuilder:validation:XValidation:rule="!has(self.nodes) || !has(self.nodes.count) || !has(self.nodes.gpusPerNode) || self.nodes.count * self.nodes.gpusPerNode <= 256",message="a run has at most 256 GPUs: nodes.count times nodes.gpusPerNode"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.limits) || !has(oldSelf.limits.maxGPUSeconds) || (has(self.limits) && has(self.limits.maxGPUSeconds) && self.limits.maxGPUSeconds >= oldSelf.limits.maxGPUSeconds)",message="limits.maxGPUSeconds may only be raised; what is reserved for a run is spent by it or by nobody"
 	Spec TrainingRunSpec `json:"spec"`
 	// status says how far the run has come.
 	// +optional
@@ -54,6 +63,46 @@ type TrainingRunSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Artifacts Artifacts `json:"artifacts,omitzero"`
+	// checkpoint says which checkpoints are kept, and what a trainer starts from.
+	// +optional
+	// +kubebuilder:default={}
+	Checkpoint Checkpointing `json:"checkpoint,omitzero"`
+	// retry says what happens when the trainer fails.
+	// +optional
+	// +kubebuilder:default={}
+	Retry RetryPolicy `json:"retry,omitzero"`
+	// limits end the run when it takes too much or goes nowhere. They may be changed
+	// while the run goes on.
+	// +optional
+	// +kubebuilder:default={}
+	Limits Limits `json:"limits,omitzero"`
+	// queueName is the Kueue LocalQueue, in the run's namespace, that decides when the
+	// run may start. Without one it starts at once. Each of the run's Jobs carries it as
+	// the label kueue.x-k8s.io/queue-name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
+	QueueName string `json:"queueName,omitempty"`
+	// suspend stops the trainer at a checkpoint and gives its GPUs back; false lets it
+	// go on from there.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+	// managedBy is passed on to the run's Jobs (Job.spec.managedBy): another controller
+	// than the Job controller runs them, for example kueue.x-k8s.io/multikueue.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$`
+	ManagedBy string `json:"managedBy,omitempty"`
+	// ttlAfterFinished is how long after its end the run is deleted. What becomes of
+	// its artifacts then says artifacts.reclaimPolicy. Without it the run stays.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
+	// +kubebuilder:validation:MaxLength=21
+	// +kubebuilder:validation:XValidation:rule="duration(self) <= duration('87600h')",message="at most 87600h, which is ten years"
+	TTLAfterFinished *metav1.Duration `json:"ttlAfterFinished,omitempty"`
 }
 
 // Artifacts says what becomes of the results of a run.
@@ -86,7 +135,23 @@ type DatasetReference struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`
 	Name string `json:"name"`
+	// distribution says what each node of a run gets of the dataset. Whole: every file.
+	// Sharded: every n-th file in the order of the manifest, n being the number of nodes.
+	// +optional
+	// +kubebuilder:default=Whole
+	Distribution DatasetDistribution `json:"distribution,omitempty"`
 }
+
+// DatasetDistribution says what each node of a run gets of the dataset.
+//
+// +kubebuilder:validation:Enum=Whole;Sharded
+type DatasetDistribution string
+
+// The values of DatasetDistribution.
+const (
+	DistributionWhole   DatasetDistribution = "Whole"
+	DistributionSharded DatasetDistribution = "Sharded"
+)
 
 // Trainer is the user's container. It gets the dataset as files and gives its
 // artifacts as files; it has no credentials of any kind. The contract is written
@@ -154,152 +219,28 @@ type TrainerResources struct {
 
 // Nodes says what hardware a run gets.
 type Nodes struct {
-	// gpusPerNode is the number of GPUs for the trainer; 0 trains on CPUs.
+	// count of nodes. Each runs the trainer once, in a Pod of its own; they start and
+	// end together. The contract (package controllers/staging) says how they find each
+	// other.
+	// +optional
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	Count *int32 `json:"count,omitempty"`
+	// gpusPerNode is the number of GPUs for the trainer on each node; 0 trains on CPUs.
 	// +optional
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=16
 	GPUsPerNode *int32 `json:"gpusPerNode,omitempty"`
-}
-
-// RunState sums up a run in one word. More may be added: take one that you do
-// not know for a run that has not ended.
-//
-// +kubebuilder:validation:Enum=Pending;Starting;Running;Publishing;Succeeded;Failed
-type RunState string
-
-// The states of a run, in the order in which they come.
-const (
-	// RunPending: waits for its dataset.
-	RunPending RunState = "Pending"
-	// RunStarting: its Job exists; the trainer does not run yet.
-	RunStarting RunState = "Starting"
-	// RunRunning: the trainer runs.
-	RunRunning RunState = "Running"
-	// RunPublishing: the trainer has ended well; its artifacts are being uploaded.
-	RunPublishing RunState = "Publishing"
-	// RunSucceeded: trained, and the artifacts are in the store. Final.
-	RunSucceeded RunState = "Succeeded"
-	// RunFailed: ended in any other way. Final.
-	RunFailed RunState = "Failed"
-)
-
-// Finished reports whether the state is final.
-func (s RunState) Finished() bool { return s == RunSucceeded || s == RunFailed }
-
-// TrainingRunStatus is what the operator observed.
-//
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.dataset) || has(self.dataset)",message="a run is bound to its dataset once"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.usage) || has(self.usage)",message="usage never goes back"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !(oldSelf.state in ['Succeeded', 'Failed']) || (has(self.state) && self.state == oldSelf.state)",message="a run that has ended stays as it ended"
-type TrainingRunStatus struct {
-	// observedGeneration is the generation of the spec that this status answers.
+	// gpuProduct is the kind of GPU, as nodes are labelled with it by NVIDIA's GPU
+	// feature discovery (nvidia.com/gpu.product), for example NVIDIA-H200. Without it
+	// any kind will do.
 	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-	// state sums up the conditions in one word.
-	// +optional
-	State RunState `json:"state,omitempty"`
-	// reason says in one word why the run is in this state.
-	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	Reason string `json:"reason,omitempty"`
-	// message says why, and what can be done about it.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	Message string `json:"message,omitempty"`
-	// startTime is when the trainer first started.
-	// +optional
-	StartTime *metav1.Time `json:"startTime,omitempty"`
-	// completionTime is when the run ended, well or not.
-	// +optional
-	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
-	// dataset is the snapshot of the dataset that the run is bound to.
-	// +optional
-	// +kubebuilder:validation:XValidation:rule="self.uid == oldSelf.uid && self.manifestDigest == oldSelf.manifestDigest && (!has(oldSelf.receiptDigest) || (has(self.receiptDigest) && self.receiptDigest == oldSelf.receiptDigest))",message="a run is bound to its dataset once"
-	Dataset *BoundDataset `json:"dataset,omitempty"`
-	// usage is what the run has consumed.
-	// +optional
-	Usage *Usage `json:"usage,omitempty"`
-	// artifacts is where the results lie.
-	// +optional
-	Artifacts *ArtifactsStatus `json:"artifacts,omitempty"`
-	// failure says what went wrong, when the run failed.
-	// +optional
-	Failure *RunFailure `json:"failure,omitempty"`
-	// artifactsErasure reports on the erase of the artifacts of a deleted run.
-	// +optional
-	ArtifactsErasure *ErasureStatus `json:"artifactsErasure,omitempty"`
-	// conditions say what holds for the run; see the Condition constants.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=16
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-}
-
-// BoundDataset is what a run was started on. A dataset that is erased and made
-// again under the same name is another one.
-type BoundDataset struct {
-	// uid of the DatasetRetention.
-	// +required
-	UID types.UID `json:"uid"`
-	// manifestDigest of the dataset when the run was bound.
-	// +required
-	// +kubebuilder:validation:MaxLength=71
-	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
-	ManifestDigest string `json:"manifestDigest"`
-	// receiptDigest is the SHA-256 of the signed receipt for the dataset's erase.
-	// Missing: it is not erased yet.
-	// +optional
-	// +kubebuilder:validation:MaxLength=71
-	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
-	ReceiptDigest string `json:"receiptDigest,omitempty"`
-}
-
-// Usage is what a run has consumed.
-type Usage struct {
-	// gpuSeconds is the number of GPUs multiplied by the time for which the
-	// trainer held them, in whole seconds, rounded up. It never goes back.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:XValidation:rule="self >= oldSelf",message="usage never goes back"
-	GPUSeconds int64 `json:"gpuSeconds"`
-}
-
-// ArtifactsStatus describes published artifacts.
-type ArtifactsStatus struct {
-	// location is where the artifacts lie.
-	// +required
-	Location ObjectLocation `json:"location"`
-	// manifestDigest is the SHA-256 of the artifacts' manifest, as "sha256:" and
-	// 64 hexadecimal digits.
-	// +required
-	// +kubebuilder:validation:MaxLength=71
-	// +kubebuilder:validation:Pattern=`^sha256:[0-9a-f]{64}$`
-	ManifestDigest string `json:"manifestDigest"`
-	// objects counts the artifacts, without their manifest.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	Objects int64 `json:"objects"`
-	// bytes is the size of the artifacts, without their manifest.
-	// +required
-	// +kubebuilder:validation:Minimum=0
-	Bytes int64 `json:"bytes"`
-}
-
-// RunFailure says what went wrong.
-type RunFailure struct {
-	// reason in one word; see "Reasons for which a run fails" in conditions.go.
-	// +required
-	// +kubebuilder:validation:MaxLength=128
-	Reason string `json:"reason"`
-	// message says what happened and what can be done about it.
-	// +optional
-	// +kubebuilder:validation:MaxLength=1024
-	Message string `json:"message,omitempty"`
-	// exitCode of the container that failed, when one did.
-	// +optional
-	ExitCode *int32 `json:"exitCode,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$`
+	GPUProduct string `json:"gpuProduct,omitempty"`
 }
 
 // TrainingRunList is a list of runs.

@@ -10,9 +10,9 @@ import (
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 // story is a dataset's life.

@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 const operatorUser = "system:serviceaccount:lethe-system:lethe-manager"

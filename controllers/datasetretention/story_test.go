@@ -27,8 +27,8 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/datasetkey"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }

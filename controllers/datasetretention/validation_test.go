@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 func unstructuredDataset(namespace string, spec map[string]any) *unstructured.Unstructured {

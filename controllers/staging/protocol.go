@@ -22,6 +22,19 @@ const (
 	// it answers late, after up to TrainerWait, while it has not: no body ->
 	// TrainerStatus.
 	PathTrainer = "/v1/trainer"
+	// PathGang tells a pod of a run with several nodes whether all of them are there:
+	// each has a node and does its stage-in. It answers late, after up to TrainerWait,
+	// while they are not: no body -> GangStatus.
+	PathGang = "/v1/gang"
+	// PathProgress takes what a trainer said of itself from its pod's stage-out:
+	// ProgressRequest -> ProgressAnswer. Not more often than every ProgressInterval.
+	PathProgress = "/v1/progress"
+	// PathCheckpoint takes from stage-out of the first node that a checkpoint is
+	// complete in the store; the answer comes when that is written down:
+	// CheckpointRequest -> CheckpointAnswer. It may be repeated.
+	PathCheckpoint = "/v1/checkpoint"
+	// PathLog gives a pod the output of its own trainer: LogRequest -> LogAnswer.
+	PathLog = "/v1/log"
 	// PathUpload gives a person credentials to write to an unsealed dataset:
 	// DatasetRequest -> StoreGrant. Needs the verb "create" on
 	// datasetretentions/upload by SubjectAccessReview.
@@ -33,6 +46,13 @@ const (
 
 // TrainerWait is how long PathTrainer holds an answer back at most.
 const TrainerWait = 25 * time.Second
+
+// ProgressInterval is what lies between two messages of a pod at least, and between
+// two writes of a run's progress to the API server.
+const ProgressInterval = 10 * time.Second
+
+// MaxLogChunk bounds what one answer gives of a log, in bytes.
+const MaxLogChunk = 1 << 20
 
 // UploadLife is how long credentials that write to a dataset are good for: the
 // store refuses requests that begin later. An erase waits as long after the last
@@ -62,7 +82,27 @@ type StageGrant struct {
 	Store StoreGrant `json:"store"`
 	// ManifestDigest is the pinned digest of the dataset's manifest (stage-in only).
 	ManifestDigest string `json:"manifestDigest,omitempty"`
+	// Resume is the checkpoint to begin with (stage-in only). nil: begin anew.
+	Resume *ResumeGrant `json:"resume,omitempty"`
 }
+
+// ResumeGrant is a checkpoint to begin with.
+type ResumeGrant struct {
+	// Store reads the checkpoint. Its prefix is that of the run that wrote it.
+	Store StoreGrant `json:"store"`
+	// ID and Digest of the checkpoint; see objectkey.CheckpointRecord.
+	ID     string `json:"id"`
+	Digest string `json:"digest"`
+}
+
+// Format implements fmt.Formatter like StoreGrant's.
+func (g ResumeGrant) Format(f fmt.State, verb rune) { g.Store.Format(f, verb) }
+
+// LogValue implements slog.LogValuer like StoreGrant's.
+func (g ResumeGrant) LogValue() slog.Value { return g.Store.LogValue() }
+
+// MarshalLog implements logr.Marshaler like StoreGrant's.
+func (g ResumeGrant) MarshalLog() any { return g.Store.MarshalLog() }
 
 // StoreGrant is a place in the store, credentials that reach no other, and the key
 // of what lies there. It is kept in memory only and asked for again at half of its
@@ -123,6 +163,68 @@ type TrainerStatus struct {
 	ExitCode int32 `json:"exitCode"`
 }
 
+// GangStatus tells whether all nodes of the asking pod's run are there.
+type GangStatus struct {
+	// Ready is false while one is missing.
+	Ready bool `json:"ready"`
+}
+
+// ProgressRequest is what a trainer said of itself.
+type ProgressRequest struct {
+	// Sequence grows with every message of a pod; one that does not is refused.
+	Sequence int64 `json:"sequence"`
+	// Percent, from 0 to 100, Epoch, Epochs, Step and TotalSteps as the trainer told
+	// them; nil for what it did not tell.
+	Percent    *float64 `json:"percent,omitempty"`
+	Epoch      *int64   `json:"epoch,omitempty"`
+	Epochs     *int64   `json:"epochs,omitempty"`
+	Step       *int64   `json:"step,omitempty"`
+	TotalSteps *int64   `json:"totalSteps,omitempty"`
+	// Metrics by name; at most 16 are kept.
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+	// RemainingSeconds until the end, from the pace so far; nil if it is not known.
+	RemainingSeconds *int64 `json:"remainingSeconds,omitempty"`
+	// IdleSeconds since the trainer told progress, wrote to its log, or to its
+	// checkpoints.
+	IdleSeconds int64 `json:"idleSeconds"`
+}
+
+// ProgressAnswer says that the message was taken.
+type ProgressAnswer struct{}
+
+// CheckpointRequest says that a checkpoint is complete in the store.
+type CheckpointRequest struct {
+	// ID and Digest of its record, under the run's own prefix; see objectkey.
+	ID     string `json:"id"`
+	Digest string `json:"digest"`
+	// Step, Objects and Bytes as the record has them.
+	Step    int64 `json:"step"`
+	Objects int64 `json:"objects"`
+	Bytes   int64 `json:"bytes"`
+}
+
+// CheckpointAnswer says that the checkpoint is in the run's status.
+type CheckpointAnswer struct{}
+
+// LogRequest asks for what a trainer has put out.
+type LogRequest struct {
+	// Since is the time of the last line that the pod has; the zero time for all.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// LogAnswer is a part of a trainer's output.
+type LogAnswer struct {
+	// Lines, each with its time before it (RFC 3339 with nanoseconds and a space) and a
+	// newline at its end, all of them after Since. At most MaxLogChunk bytes.
+	Lines []byte `json:"lines,omitempty"`
+	// Last is the time of the last of them; the request's Since if there is none.
+	Last time.Time `json:"last,omitzero"`
+	// More says that there is more already.
+	More bool `json:"more,omitempty"`
+	// Ended says that the trainer has ended, so that nothing will follow but More.
+	Ended bool `json:"ended,omitempty"`
+}
+
 // DatasetRequest names a dataset.
 type DatasetRequest struct {
 	Namespace string `json:"namespace"`
@@ -166,6 +268,8 @@ const (
 	// ProblemNotYet (409): the object is too new, the operator has not placed it
 	// yet; try again.
 	ProblemNotYet = "NotYet"
+	// ProblemReplayed (410): a message that is older than what is known already; final.
+	ProblemReplayed = "Replayed"
 	// ProblemMalformed (400): the request can not be read.
 	ProblemMalformed = "Malformed"
 	// ProblemTooMany (429): too many requests at a time; wait for a moment and try again.

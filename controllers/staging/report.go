@@ -15,6 +15,8 @@ const (
 	ExitUsage = 64
 	// ExitDatasetCorrupt: the data differs from the manifest (EX_DATAERR).
 	ExitDatasetCorrupt = 65
+	// ExitCheckpointCorrupt: the checkpoint to resume from differs from its record.
+	ExitCheckpointCorrupt = 66
 	// ExitDiskFull: the volume has no room (EX_CANTCREAT).
 	ExitDiskFull = 73
 	// ExitIOError: files could not be read or written (EX_IOERR).
@@ -31,6 +33,9 @@ const (
 // termination message.
 const MaxReport = 4096
 
+// MaxLogTail bounds the end of a log in a report, in bytes.
+const MaxLogTail = 2048
+
 // Report is what a stager leaves as its termination message.
 type Report struct {
 	// Step that was done.
@@ -41,6 +46,12 @@ type Report struct {
 	// Published is false when stage-out had nothing to publish because the
 	// trainer failed.
 	Published bool `json:"published,omitempty"`
+	// Checkpoint is the one that stage-in has restored; empty if it began anew.
+	Checkpoint string `json:"checkpoint,omitempty"`
+	// LogTail is the end of the trainer's output when the trainer failed, at most
+	// MaxLogTail bytes, without control characters but for newlines and tabs. It is the
+	// user's data: it goes into the run's status and nowhere else.
+	LogTail string `json:"logTail,omitempty"`
 	// ManifestDigest, Objects and Bytes sum up what was staged in or published.
 	ManifestDigest string `json:"manifestDigest,omitempty"`
 	Objects        int64  `json:"objects,omitempty"`
@@ -48,12 +59,16 @@ type Report struct {
 }
 
 // Encode gives the bytes for the termination message. A long message is cut
-// between two characters, and further if escapes make it longer than MaxReport.
+// between two characters, and further if escapes make it longer than MaxReport. Of the
+// end of a log the beginning is cut off.
 func (r Report) Encode() ([]byte, error) {
-	r.Message = strings.ToValidUTF8(r.Message, "")
+	r.Message, r.LogTail = strings.ToValidUTF8(r.Message, ""), strings.ToValidUTF8(r.LogTail, "")
 	for limit := MaxReport / 4; ; limit /= 2 {
 		if len(r.Message) > limit {
 			r.Message = strings.ToValidUTF8(r.Message[:limit], "")
+		}
+		if room := 2 * limit; len(r.LogTail) > room {
+			r.LogTail = strings.ToValidUTF8(r.LogTail[len(r.LogTail)-room:], "")
 		}
 		data, err := json.Marshal(r)
 		if err != nil {

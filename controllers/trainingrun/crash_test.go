@@ -16,8 +16,8 @@ import (
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 // life is one run's whole life and the end of its artifacts, beside a neighbour's

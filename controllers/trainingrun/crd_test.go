@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 // manifest is a run as a user writes it, with lines added to parts of it.

@@ -19,9 +19,9 @@ import (
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
 	"github.com/lethe-dev/lethe/controllers/erasure/receipts"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 // whole is a life with the real engine, ledger and book of receipts, on a store in

@@ -20,8 +20,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ArtifactsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ArtifactsStatus"):
 		return &apiv1alpha1.ArtifactsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Attempt"):
+		return &apiv1alpha1.AttemptApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("BoundDataset"):
 		return &apiv1alpha1.BoundDatasetApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Checkpoint"):
+		return &apiv1alpha1.CheckpointApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Checkpointing"):
+		return &apiv1alpha1.CheckpointingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CheckpointReference"):
+		return &apiv1alpha1.CheckpointReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DatasetReference"):
 		return &apiv1alpha1.DatasetReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DatasetRetention"):
@@ -38,12 +46,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HoldApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HoldStatus"):
 		return &apiv1alpha1.HoldStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Limits"):
+		return &apiv1alpha1.LimitsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Metric"):
+		return &apiv1alpha1.MetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Nodes"):
 		return &apiv1alpha1.NodesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ObjectLocation"):
 		return &apiv1alpha1.ObjectLocationApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Progress"):
+		return &apiv1alpha1.ProgressApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RetentionPolicy"):
 		return &apiv1alpha1.RetentionPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RetryPolicy"):
+		return &apiv1alpha1.RetryPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RunFailure"):
 		return &apiv1alpha1.RunFailureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Trainer"):

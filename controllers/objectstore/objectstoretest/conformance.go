@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/hack/freeport"
 )
 
 // Reader is the part of a store that looks at objects.
@@ -105,8 +106,12 @@ func Memory(t testing.TB) Harness {
 // Real makes a harness of a MinIO.
 func Real(t testing.TB, m *MinIO) Harness {
 	t.Helper()
+	address, err := freeport.Claim()
+	if err != nil {
+		t.Fatalf("find an address for no server: %v", err)
+	}
 	nobody := m.Config(m.Root)
-	nobody.Endpoint = "https://" + freeAddress(t)
+	nobody.Endpoint = "https://" + address
 	down, err := objectstore.New(nobody)
 	if err != nil {
 		t.Fatalf("make a client for no server: %v", err)

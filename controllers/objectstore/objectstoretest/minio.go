@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ import (
 	"github.com/minio/minio-go/v7/pkg/sse"
 
 	"github.com/lethe-dev/lethe/controllers/objectstore"
+	"github.com/lethe-dev/lethe/hack/freeport"
 )
 
 // startTimeout is how long a server may take to answer; a busy machine needs it.
@@ -61,8 +61,11 @@ func StartMinIO(t testing.TB) *MinIO {
 		binary: minioBinary(t),
 	}
 	m.CA = makeCertificates(t, m.certs)
-	m.address = freeAddress(t)
-	m.Endpoint = "https://" + m.address
+	address, err := freeport.Claim()
+	if err != nil {
+		t.Fatalf("find an address for MinIO: %v", err)
+	}
+	m.address, m.Endpoint = address, "https://"+address
 	admin, err := minio.NewCore(m.address, &minio.Options{
 		Creds:  credentials.NewStaticV4(m.Root.AccessKeyID, m.Root.SecretAccessKey, ""),
 		Secure: true, Region: "us-east-1", Transport: m.transport(t),
@@ -107,17 +110,6 @@ func repository(t testing.TB) string {
 	}
 	t.Fatalf("find the repository above the test: %v", errors.Join(err, errors.New("no go.mod of github.com/lethe-dev/lethe")))
 	return ""
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func (m *MinIO) transport(t testing.TB) *http.Transport {

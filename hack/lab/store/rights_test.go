@@ -21,6 +21,10 @@ import (
 	"github.com/lethe-dev/lethe/hack/lab/certs"
 )
 
+// ownHost is a loopback address that no other program uses: on 127.0.0.1 a free port
+// may be gone before the server has it.
+const ownHost = "127.0.77.1"
+
 // startMinIO starts a server as the lab does, on a folder that goes with the test.
 func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 	t.Helper()
@@ -28,7 +32,7 @@ func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 	dir := t.TempDir()
 	authority, err := certs.Open(filepath.Join(dir, "pki"), time.Now())
 	if err == nil {
-		err = authority.Issue(certs.Leaf{File: "minio", Name: "minio", Hosts: []string{"127.0.0.1"}})
+		err = authority.Issue(certs.Leaf{File: "minio", Name: "minio", Hosts: []string{ownHost}})
 	}
 	if err != nil {
 		t.Fatalf("make certificates: %v", err)
@@ -42,12 +46,7 @@ func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 			t.Fatalf("place certificates: %v", err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
-	}
-	address = listener.Addr().String()
-	_ = listener.Close()
+	address = net.JoinHostPort(ownHost, "9000")
 	cmd := exec.Command(binary, "server", "--quiet", "--address", address, "--certs-dir", dir, filepath.Join(dir, "drive"))
 	cmd.Env = []string{
 		"HOME=" + dir, "MINIO_ROOT_USER=" + c.RootUser, "MINIO_ROOT_PASSWORD=" + c.RootPassword,

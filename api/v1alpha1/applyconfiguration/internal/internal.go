@@ -45,6 +45,55 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: objects
       type:
         scalar: numeric
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Attempt
+  map:
+    fields:
+    - name: disruptions
+      type:
+        scalar: numeric
+    - name: endTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: exitCode
+      type:
+        scalar: numeric
+    - name: gpuSeconds
+      type:
+        scalar: numeric
+    - name: jobUID
+      type:
+        namedType: io.k8s.apimachinery.pkg.types.UID
+    - name: lostGPUSeconds
+      type:
+        scalar: numeric
+    - name: number
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+    - name: result
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.AttemptResult
+    - name: resumedFrom
+      type:
+        scalar: string
+    - name: settledPods
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.types.UID
+          elementRelationship: associative
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: trainingSeconds
+      type:
+        scalar: numeric
+- name: com.github.lethe-dev.lethe.api.v1alpha1.AttemptResult
+  scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Blame
+  scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.BoundDataset
   map:
     fields:
@@ -57,9 +106,73 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: uid
       type:
         namedType: io.k8s.apimachinery.pkg.types.UID
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Checkpoint
+  map:
+    fields:
+    - name: bytes
+      type:
+        scalar: numeric
+    - name: digest
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+    - name: objects
+      type:
+        scalar: numeric
+    - name: step
+      type:
+        scalar: numeric
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.lethe-dev.lethe.api.v1alpha1.CheckpointReference
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+    - name: runName
+      type:
+        scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.CheckpointWriters
+  scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Checkpointing
+  map:
+    fields:
+    - name: from
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.CheckpointReference
+    - name: gracePeriod
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 60s
+    - name: interval
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 10m
+    - name: keepLast
+      type:
+        scalar: numeric
+      default: 2
+    - name: resume
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.ResumePolicy
+      default: Auto
+    - name: writers
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.CheckpointWriters
+      default: FirstNode
+- name: com.github.lethe-dev.lethe.api.v1alpha1.DatasetDistribution
+  scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.DatasetReference
   map:
     fields:
+    - name: distribution
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.DatasetDistribution
+      default: Whole
     - name: name
       type:
         scalar: string
@@ -217,9 +330,41 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: until
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Limits
+  map:
+    fields:
+    - name: maxDuration
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: maxGPUSeconds
+      type:
+        scalar: numeric
+    - name: stalledAfter
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: startWithin
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+      default: 24h
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Metric
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: value
+      type:
+        scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.Nodes
   map:
     fields:
+    - name: count
+      type:
+        scalar: numeric
+      default: 1
+    - name: gpuProduct
+      type:
+        scalar: string
     - name: gpusPerNode
       type:
         scalar: numeric
@@ -236,7 +381,53 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: store
       type:
         scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.Progress
+  map:
+    fields:
+    - name: attempt
+      type:
+        scalar: numeric
+    - name: epoch
+      type:
+        scalar: numeric
+    - name: epochs
+      type:
+        scalar: numeric
+    - name: estimatedCompletionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastActivityTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: lastUpdateTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: metrics
+      type:
+        list:
+          elementType:
+            namedType: com.github.lethe-dev.lethe.api.v1alpha1.Metric
+          elementRelationship: associative
+          keys:
+          - name
+    - name: percent
+      type:
+        scalar: numeric
+    - name: podUID
+      type:
+        namedType: io.k8s.apimachinery.pkg.types.UID
+    - name: sequence
+      type:
+        scalar: numeric
+    - name: step
+      type:
+        scalar: numeric
+    - name: totalSteps
+      type:
+        scalar: numeric
 - name: com.github.lethe-dev.lethe.api.v1alpha1.ReclaimPolicy
+  scalar: string
+- name: com.github.lethe-dev.lethe.api.v1alpha1.ResumePolicy
   scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.RetentionPolicy
   map:
@@ -249,15 +440,43 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
       default: 720h
+- name: com.github.lethe-dev.lethe.api.v1alpha1.RetryPolicy
+  map:
+    fields:
+    - name: limit
+      type:
+        scalar: numeric
+      default: 0
+    - name: nonRetriableExitCodes
+      type:
+        list:
+          elementType:
+            scalar: numeric
+          elementRelationship: associative
 - name: com.github.lethe-dev.lethe.api.v1alpha1.RunFailure
   map:
     fields:
+    - name: blame
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Blame
+    - name: container
+      type:
+        scalar: string
     - name: exitCode
       type:
         scalar: numeric
+    - name: hint
+      type:
+        scalar: string
+    - name: logTail
+      type:
+        scalar: string
     - name: message
       type:
         scalar: string
+    - name: node
+      type:
+        scalar: numeric
     - name: reason
       type:
         scalar: string
@@ -326,16 +545,40 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.Artifacts
       default: {}
+    - name: checkpoint
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Checkpointing
+      default: {}
     - name: datasetRef
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.DatasetReference
+    - name: limits
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Limits
+      default: {}
+    - name: managedBy
+      type:
+        scalar: string
     - name: nodes
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.Nodes
       default: {}
+    - name: queueName
+      type:
+        scalar: string
+    - name: retry
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.RetryPolicy
+      default: {}
+    - name: suspend
+      type:
+        scalar: boolean
     - name: trainer
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.Trainer
+    - name: ttlAfterFinished
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
 - name: com.github.lethe-dev.lethe.api.v1alpha1.TrainingRunStatus
   map:
     fields:
@@ -345,6 +588,26 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: artifactsErasure
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.ErasureStatus
+    - name: attempt
+      type:
+        scalar: numeric
+    - name: attempts
+      type:
+        list:
+          elementType:
+            namedType: com.github.lethe-dev.lethe.api.v1alpha1.Attempt
+          elementRelationship: associative
+          keys:
+          - number
+    - name: chargedAttempts
+      type:
+        scalar: numeric
+    - name: checkpoints
+      type:
+        list:
+          elementType:
+            namedType: com.github.lethe-dev.lethe.api.v1alpha1.Checkpoint
+          elementRelationship: atomic
     - name: completionTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -368,6 +631,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: progress
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.Progress
     - name: reason
       type:
         scalar: string
@@ -384,6 +650,12 @@ var schemaYAML = typed.YAMLObject(`types:
   map:
     fields:
     - name: gpuSeconds
+      type:
+        scalar: numeric
+    - name: lostGPUSeconds
+      type:
+        scalar: numeric
+    - name: trainingSeconds
       type:
         scalar: numeric
 - name: io.k8s.apimachinery.pkg.api.resource.Quantity

@@ -3,71 +3,35 @@ package cluster
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
-// startServer starts a real API server with Lethe's kinds.
-func startServer(t *testing.T) (c client.WithWatch, plain client.Client) {
-	t.Helper()
-	const root = "../../../.."
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		assets = filepath.Join(root, ".cache", "bin")
-	}
-	if _, err := os.Stat(filepath.Join(assets, "kube-apiserver")); err != nil {
-		if os.Getenv("LETHE_TEST_REQUIRE_REAL") != "" {
-			t.Fatalf("kube-apiserver is missing: %v", err)
-		}
-		t.Skipf("SKIPPED: kube-apiserver is missing, run `make tools`: %v", err)
-	}
-	server := &envtest.Environment{
-		BinaryAssetsDirectory:    assets,
-		CRDDirectoryPaths:        []string{filepath.Join(root, "config", "crd", "bases")},
-		ErrorIfCRDPathMissing:    true,
-		ControlPlaneStartTimeout: 3 * time.Minute,
-		ControlPlaneStopTimeout:  time.Minute,
-		UseExistingCluster:       new(bool), // Never one that the environment names.
-	}
-	config, err := server.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	if c, err = NewClient(config); err != nil {
-		t.Fatal(err)
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: key.Namespace}}
-	if plain, err = client.New(config, client.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := plain.Create(t.Context(), namespace); err != nil {
-		t.Fatal(err)
-	}
-	return c, plain
-}
+func TestMain(m *testing.M) { apitest.Main(m) }
 
 // TestOnAnAPIServer tells the story of a dataset against the real rules: defaults,
 // field ownership, CEL, watches by name, preconditions.
 func TestOnAnAPIServer(t *testing.T) {
 	t.Parallel()
-	c, plain := startServer(t)
+	server := apitest.Start(t)
+	key := client.ObjectKey{Namespace: server.Namespace(t), Name: key.Name}
+	plain, err := client.New(server.Config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := NewClient(server.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
 	hour, day := time.Hour, 24*time.Hour
 	must := func(err error) {
 		t.Helper()
@@ -103,7 +67,7 @@ func TestOnAnAPIServer(t *testing.T) {
 		}
 	}
 
-	go place(t, c)
+	go place(t, c, key)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	must(follower(c).Dataset(ctx, key, placed))

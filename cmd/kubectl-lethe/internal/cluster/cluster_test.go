@@ -204,7 +204,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 }
 
 // place makes the operator's part of a dataset's start.
-func place(t *testing.T, c client.Client) {
+func place(t *testing.T, c client.Client, key client.ObjectKey) {
 	t.Helper()
 	ds, err := GetDataset(t.Context(), c, key)
 	if err != nil {
@@ -228,7 +228,7 @@ func TestFollowSeesAChangeThatComesLater(t *testing.T) {
 		c := fakeClient(t, interceptor.Funcs{}, dataset())
 		go func() {
 			synctest.Wait() // Until the follower has read the dataset and waits.
-			place(t, c)
+			place(t, c, key)
 		}()
 		if err := follower(c).Dataset(t.Context(), key, placed); err != nil {
 			t.Fatal(err)

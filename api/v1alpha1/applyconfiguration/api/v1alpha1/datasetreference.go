@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
 // DatasetReferenceApplyConfiguration represents a declarative configuration of the DatasetReference type for use
 // with apply.
 //
@@ -9,6 +13,9 @@ package v1alpha1
 type DatasetReferenceApplyConfiguration struct {
 	// name of the DatasetRetention.
 	Name *string `json:"name,omitempty"`
+	// distribution says what each node of a run gets of the dataset. Whole: every file.
+	// Sharded: every n-th file in the order of the manifest, n being the number of nodes.
+	Distribution *apiv1alpha1.DatasetDistribution `json:"distribution,omitempty"`
 }
 
 // DatasetReferenceApplyConfiguration constructs a declarative configuration of the DatasetReference type for use with
@@ -22,5 +29,13 @@ func DatasetReference() *DatasetReferenceApplyConfiguration {
 // If called multiple times, the Name field is set to the value of the last call.
 func (b *DatasetReferenceApplyConfiguration) WithName(value string) *DatasetReferenceApplyConfiguration {
 	b.Name = &value
+	return b
+}
+
+// WithDistribution sets the Distribution field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Distribution field is set to the value of the last call.
+func (b *DatasetReferenceApplyConfiguration) WithDistribution(value apiv1alpha1.DatasetDistribution) *DatasetReferenceApplyConfiguration {
+	b.Distribution = &value
 	return b
 }

@@ -7,8 +7,16 @@ package v1alpha1
 //
 // Nodes says what hardware a run gets.
 type NodesApplyConfiguration struct {
-	// gpusPerNode is the number of GPUs for the trainer; 0 trains on CPUs.
+	// count of nodes. Each runs the trainer once, in a Pod of its own; they start and
+	// end together. The contract (package controllers/staging) says how they find each
+	// other.
+	Count *int32 `json:"count,omitempty"`
+	// gpusPerNode is the number of GPUs for the trainer on each node; 0 trains on CPUs.
 	GPUsPerNode *int32 `json:"gpusPerNode,omitempty"`
+	// gpuProduct is the kind of GPU, as nodes are labelled with it by NVIDIA's GPU
+	// feature discovery (nvidia.com/gpu.product), for example NVIDIA-H200. Without it
+	// any kind will do.
+	GPUProduct *string `json:"gpuProduct,omitempty"`
 }
 
 // NodesApplyConfiguration constructs a declarative configuration of the Nodes type for use with
@@ -17,10 +25,26 @@ func Nodes() *NodesApplyConfiguration {
 	return &NodesApplyConfiguration{}
 }
 
+// WithCount sets the Count field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Count field is set to the value of the last call.
+func (b *NodesApplyConfiguration) WithCount(value int32) *NodesApplyConfiguration {
+	b.Count = &value
+	return b
+}
+
 // WithGPUsPerNode sets the GPUsPerNode field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the GPUsPerNode field is set to the value of the last call.
 func (b *NodesApplyConfiguration) WithGPUsPerNode(value int32) *NodesApplyConfiguration {
 	b.GPUsPerNode = &value
+	return b
+}
+
+// WithGPUProduct sets the GPUProduct field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the GPUProduct field is set to the value of the last call.
+func (b *NodesApplyConfiguration) WithGPUProduct(value string) *NodesApplyConfiguration {
+	b.GPUProduct = &value
 	return b
 }

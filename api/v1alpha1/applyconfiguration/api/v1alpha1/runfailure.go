@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
 // RunFailureApplyConfiguration represents a declarative configuration of the RunFailure type for use
 // with apply.
 //
@@ -9,10 +13,21 @@ package v1alpha1
 type RunFailureApplyConfiguration struct {
 	// reason in one word; see "Reasons for which a run fails" in conditions.go.
 	Reason *string `json:"reason,omitempty"`
-	// message says what happened and what can be done about it.
+	// blame says who can do something about it.
+	Blame *apiv1alpha1.Blame `json:"blame,omitempty"`
+	// message says what happened.
 	Message *string `json:"message,omitempty"`
+	// hint says what can be done about it.
+	Hint *string `json:"hint,omitempty"`
+	// container that failed, when one did.
+	Container *string `json:"container,omitempty"`
+	// node is the index of the node that failed first, when one did.
+	Node *int32 `json:"node,omitempty"`
 	// exitCode of the container that failed, when one did.
 	ExitCode *int32 `json:"exitCode,omitempty"`
+	// logTail is the end of the trainer's output, without control characters. It is the
+	// user's data: it stays in this object and is told to nobody else.
+	LogTail *string `json:"logTail,omitempty"`
 }
 
 // RunFailureApplyConfiguration constructs a declarative configuration of the RunFailure type for use with
@@ -29,6 +44,14 @@ func (b *RunFailureApplyConfiguration) WithReason(value string) *RunFailureApply
 	return b
 }
 
+// WithBlame sets the Blame field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Blame field is set to the value of the last call.
+func (b *RunFailureApplyConfiguration) WithBlame(value apiv1alpha1.Blame) *RunFailureApplyConfiguration {
+	b.Blame = &value
+	return b
+}
+
 // WithMessage sets the Message field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the Message field is set to the value of the last call.
@@ -37,10 +60,42 @@ func (b *RunFailureApplyConfiguration) WithMessage(value string) *RunFailureAppl
 	return b
 }
 
+// WithHint sets the Hint field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hint field is set to the value of the last call.
+func (b *RunFailureApplyConfiguration) WithHint(value string) *RunFailureApplyConfiguration {
+	b.Hint = &value
+	return b
+}
+
+// WithContainer sets the Container field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Container field is set to the value of the last call.
+func (b *RunFailureApplyConfiguration) WithContainer(value string) *RunFailureApplyConfiguration {
+	b.Container = &value
+	return b
+}
+
+// WithNode sets the Node field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Node field is set to the value of the last call.
+func (b *RunFailureApplyConfiguration) WithNode(value int32) *RunFailureApplyConfiguration {
+	b.Node = &value
+	return b
+}
+
 // WithExitCode sets the ExitCode field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the ExitCode field is set to the value of the last call.
 func (b *RunFailureApplyConfiguration) WithExitCode(value int32) *RunFailureApplyConfiguration {
 	b.ExitCode = &value
+	return b
+}
+
+// WithLogTail sets the LogTail field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LogTail field is set to the value of the last call.
+func (b *RunFailureApplyConfiguration) WithLogTail(value string) *RunFailureApplyConfiguration {
+	b.LogTail = &value
 	return b
 }

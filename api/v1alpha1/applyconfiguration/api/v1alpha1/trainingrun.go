@@ -19,8 +19,9 @@ import (
 type TrainingRunApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec says what to train, on what. It can not be changed; start another run
-	// instead. (Fields that are added later may say otherwise of themselves.)
+	// spec says what to train, on what. It can not be changed, but for
+	// artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; start another run
+	// instead.
 	Spec *TrainingRunSpecApplyConfiguration `json:"spec,omitempty"`
 	// status says how far the run has come.
 	Status *TrainingRunStatusApplyConfiguration `json:"status,omitempty"`

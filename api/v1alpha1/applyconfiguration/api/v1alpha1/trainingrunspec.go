@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
 // TrainingRunSpecApplyConfiguration represents a declarative configuration of the TrainingRunSpec type for use
 // with apply.
 //
@@ -15,6 +19,26 @@ type TrainingRunSpecApplyConfiguration struct {
 	Nodes *NodesApplyConfiguration `json:"nodes,omitempty"`
 	// artifacts says what becomes of the results.
 	Artifacts *ArtifactsApplyConfiguration `json:"artifacts,omitempty"`
+	// checkpoint says which checkpoints are kept, and what a trainer starts from.
+	Checkpoint *CheckpointingApplyConfiguration `json:"checkpoint,omitempty"`
+	// retry says what happens when the trainer fails.
+	Retry *RetryPolicyApplyConfiguration `json:"retry,omitempty"`
+	// limits end the run when it takes too much or goes nowhere. They may be changed
+	// while the run goes on.
+	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
+	// queueName is the Kueue LocalQueue, in the run's namespace, that decides when the
+	// run may start. Without one it starts at once. Each of the run's Jobs carries it as
+	// the label kueue.x-k8s.io/queue-name.
+	QueueName *string `json:"queueName,omitempty"`
+	// suspend stops the trainer at a checkpoint and gives its GPUs back; false lets it
+	// go on from there.
+	Suspend *bool `json:"suspend,omitempty"`
+	// managedBy is passed on to the run's Jobs (Job.spec.managedBy): another controller
+	// than the Job controller runs them, for example kueue.x-k8s.io/multikueue.
+	ManagedBy *string `json:"managedBy,omitempty"`
+	// ttlAfterFinished is how long after its end the run is deleted. What becomes of
+	// its artifacts then says artifacts.reclaimPolicy. Without it the run stays.
+	TTLAfterFinished *v1.Duration `json:"ttlAfterFinished,omitempty"`
 }
 
 // TrainingRunSpecApplyConfiguration constructs a declarative configuration of the TrainingRunSpec type for use with
@@ -52,5 +76,61 @@ func (b *TrainingRunSpecApplyConfiguration) WithNodes(value *NodesApplyConfigura
 // If called multiple times, the Artifacts field is set to the value of the last call.
 func (b *TrainingRunSpecApplyConfiguration) WithArtifacts(value *ArtifactsApplyConfiguration) *TrainingRunSpecApplyConfiguration {
 	b.Artifacts = value
+	return b
+}
+
+// WithCheckpoint sets the Checkpoint field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Checkpoint field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithCheckpoint(value *CheckpointingApplyConfiguration) *TrainingRunSpecApplyConfiguration {
+	b.Checkpoint = value
+	return b
+}
+
+// WithRetry sets the Retry field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Retry field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithRetry(value *RetryPolicyApplyConfiguration) *TrainingRunSpecApplyConfiguration {
+	b.Retry = value
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithLimits(value *LimitsApplyConfiguration) *TrainingRunSpecApplyConfiguration {
+	b.Limits = value
+	return b
+}
+
+// WithQueueName sets the QueueName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the QueueName field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithQueueName(value string) *TrainingRunSpecApplyConfiguration {
+	b.QueueName = &value
+	return b
+}
+
+// WithSuspend sets the Suspend field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Suspend field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithSuspend(value bool) *TrainingRunSpecApplyConfiguration {
+	b.Suspend = &value
+	return b
+}
+
+// WithManagedBy sets the ManagedBy field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ManagedBy field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithManagedBy(value string) *TrainingRunSpecApplyConfiguration {
+	b.ManagedBy = &value
+	return b
+}
+
+// WithTTLAfterFinished sets the TTLAfterFinished field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TTLAfterFinished field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithTTLAfterFinished(value v1.Duration) *TrainingRunSpecApplyConfiguration {
+	b.TTLAfterFinished = &value
 	return b
 }

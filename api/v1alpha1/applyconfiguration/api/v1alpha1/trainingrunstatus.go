@@ -29,6 +29,16 @@ type TrainingRunStatusApplyConfiguration struct {
 	Dataset *BoundDatasetApplyConfiguration `json:"dataset,omitempty"`
 	// usage is what the run has consumed.
 	Usage *UsageApplyConfiguration `json:"usage,omitempty"`
+	// attempt is the number of the newest attempt, from 1. 0: none has begun.
+	Attempt *int32 `json:"attempt,omitempty"`
+	// attempts are the newest attempts, the oldest of them first. Each is one Job.
+	Attempts []AttemptApplyConfiguration `json:"attempts,omitempty"`
+	// chargedAttempts is the number of attempts that count towards retry.limit.
+	ChargedAttempts *int32 `json:"chargedAttempts,omitempty"`
+	// progress is what the trainer last said of itself.
+	Progress *ProgressApplyConfiguration `json:"progress,omitempty"`
+	// checkpoints are the complete checkpoints in the store, the newest last.
+	Checkpoints []CheckpointApplyConfiguration `json:"checkpoints,omitempty"`
 	// artifacts is where the results lie.
 	Artifacts *ArtifactsStatusApplyConfiguration `json:"artifacts,omitempty"`
 	// failure says what went wrong, when the run failed.
@@ -106,6 +116,56 @@ func (b *TrainingRunStatusApplyConfiguration) WithDataset(value *BoundDatasetApp
 // If called multiple times, the Usage field is set to the value of the last call.
 func (b *TrainingRunStatusApplyConfiguration) WithUsage(value *UsageApplyConfiguration) *TrainingRunStatusApplyConfiguration {
 	b.Usage = value
+	return b
+}
+
+// WithAttempt sets the Attempt field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Attempt field is set to the value of the last call.
+func (b *TrainingRunStatusApplyConfiguration) WithAttempt(value int32) *TrainingRunStatusApplyConfiguration {
+	b.Attempt = &value
+	return b
+}
+
+// WithAttempts adds the given value to the Attempts field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Attempts field.
+func (b *TrainingRunStatusApplyConfiguration) WithAttempts(values ...*AttemptApplyConfiguration) *TrainingRunStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithAttempts")
+		}
+		b.Attempts = append(b.Attempts, *values[i])
+	}
+	return b
+}
+
+// WithChargedAttempts sets the ChargedAttempts field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ChargedAttempts field is set to the value of the last call.
+func (b *TrainingRunStatusApplyConfiguration) WithChargedAttempts(value int32) *TrainingRunStatusApplyConfiguration {
+	b.ChargedAttempts = &value
+	return b
+}
+
+// WithProgress sets the Progress field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Progress field is set to the value of the last call.
+func (b *TrainingRunStatusApplyConfiguration) WithProgress(value *ProgressApplyConfiguration) *TrainingRunStatusApplyConfiguration {
+	b.Progress = value
+	return b
+}
+
+// WithCheckpoints adds the given value to the Checkpoints field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Checkpoints field.
+func (b *TrainingRunStatusApplyConfiguration) WithCheckpoints(values ...*CheckpointApplyConfiguration) *TrainingRunStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithCheckpoints")
+		}
+		b.Checkpoints = append(b.Checkpoints, *values[i])
+	}
 	return b
 }
 

@@ -5,11 +5,18 @@ package v1alpha1
 // UsageApplyConfiguration represents a declarative configuration of the Usage type for use
 // with apply.
 //
-// Usage is what a run has consumed.
+// Usage is what a run has consumed, over all its attempts.
 type UsageApplyConfiguration struct {
-	// gpuSeconds is the number of GPUs multiplied by the time for which the
-	// trainer held them, in whole seconds, rounded up. It never goes back.
+	// gpuSeconds is the number of GPUs multiplied by the time for which the trainers
+	// held them, by the kubelet's clock, in whole seconds, rounded up for each Pod. It
+	// is counted when a Pod ends, and never goes back.
 	GPUSeconds *int64 `json:"gpuSeconds,omitempty"`
+	// trainingSeconds is the time for which the trainer ran, on all nodes at once, in
+	// whole seconds; what limits.maxDuration is held against. It never goes back.
+	TrainingSeconds *int64 `json:"trainingSeconds,omitempty"`
+	// lostGPUSeconds is the part of gpuSeconds whose work is lost: spent after the
+	// last checkpoint of an attempt that did not end well. It never goes back.
+	LostGPUSeconds *int64 `json:"lostGPUSeconds,omitempty"`
 }
 
 // UsageApplyConfiguration constructs a declarative configuration of the Usage type for use with
@@ -23,5 +30,21 @@ func Usage() *UsageApplyConfiguration {
 // If called multiple times, the GPUSeconds field is set to the value of the last call.
 func (b *UsageApplyConfiguration) WithGPUSeconds(value int64) *UsageApplyConfiguration {
 	b.GPUSeconds = &value
+	return b
+}
+
+// WithTrainingSeconds sets the TrainingSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TrainingSeconds field is set to the value of the last call.
+func (b *UsageApplyConfiguration) WithTrainingSeconds(value int64) *UsageApplyConfiguration {
+	b.TrainingSeconds = &value
+	return b
+}
+
+// WithLostGPUSeconds sets the LostGPUSeconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LostGPUSeconds field is set to the value of the last call.
+func (b *UsageApplyConfiguration) WithLostGPUSeconds(value int64) *UsageApplyConfiguration {
+	b.LostGPUSeconds = &value
 	return b
 }

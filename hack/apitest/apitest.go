@@ -3,6 +3,8 @@ package apitest
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/hack/freeport"
 )
 
 const (
@@ -118,6 +121,9 @@ func start() (*Cluster, error) {
 	// environment names must never be used by accident.
 	env.UseExistingCluster = new(bool)
 	server.env = env
+	if err := listenOn(&env.ControlPlane); err != nil {
+		return nil, err
+	}
 	config, err := env.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start etcd and kube-apiserver of %s: %w", assets, err)
@@ -130,6 +136,23 @@ func start() (*Cluster, error) {
 	return &Cluster{Config: config, Client: direct, Scheme: scheme}, nil
 }
 
+// listenOn chooses the addresses, because those that envtest chooses may be lost to
+// another process before the servers listen.
+func listenOn(plane *envtest.ControlPlane) error {
+	etcd, err := freeport.Claim()
+	if err != nil {
+		return fmt.Errorf("find an address for etcd: %w", err)
+	}
+	plane.Etcd = &envtest.Etcd{URL: &url.URL{Scheme: "http", Host: etcd}}
+	address, err := freeport.Claim()
+	if err != nil {
+		return fmt.Errorf("find an address for kube-apiserver: %w", err)
+	}
+	serving := &plane.GetAPIServer().SecureServing
+	serving.Address, serving.Port, err = net.SplitHostPort(address)
+	return err
+}
+
 // repositoryRoot is found from the place of this file, so that it does not
 // depend on the folder that a test runs in.
 func repositoryRoot() (string, error) {
@@ -137,7 +160,7 @@ func repositoryRoot() (string, error) {
 	if !ok {
 		return "", errors.New("the place of the sources is not known")
 	}
-	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
+	root := filepath.Join(filepath.Dir(file), "..", "..")
 	if _, err := os.Stat(filepath.Join(root, "go.mod")); err != nil {
 		return "", fmt.Errorf("find the repository: %w", err)
 	}

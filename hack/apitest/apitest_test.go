@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/lethe-dev/lethe/controllers/internal/apitest"
+	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 // TestSamplesAreAccepted applies every sample as `kubectl apply` would: unknown
@@ -21,7 +21,7 @@ import (
 func TestSamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	cluster := apitest.Start(t)
-	files, err := filepath.Glob("../../../config/samples/*.yaml")
+	files, err := filepath.Glob("../../config/samples/*.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
