@@ -1,8 +1,6 @@
 package objectkey
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -106,13 +104,13 @@ func (r CheckpointRecord) Encode() (data []byte, digest string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	return data, digestOf(data), nil
+	return data, Digest(data), nil
 }
 
 // DecodeCheckpointRecord takes what Encode gives, if it has this digest, and nothing
 // else. Errors wrap ErrBadCheckpoint and repeat nothing of the contents.
 func DecodeCheckpointRecord(data []byte, digest string) (CheckpointRecord, error) {
-	if digestOf(data) != digest {
+	if Digest(data) != digest {
 		return CheckpointRecord{}, wrongCheckpoint("it has another digest")
 	}
 	r, err := decodeCanonical[CheckpointRecord](data)
@@ -169,11 +167,6 @@ func (r CheckpointRecord) Size() (objects, bytes int64) {
 		bytes += p.Bytes
 	}
 	return objects, bytes
-}
-
-func digestOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func wrongCheckpoint(what string) error { return fmt.Errorf("%w: %s", ErrBadCheckpoint, what) }

@@ -168,16 +168,11 @@ func (e *Engine) Erase(ctx context.Context, t Target, progress func(Inventory)) 
 			return job.tally.sum(), fmt.Errorf("erase: %w", fastError)
 		}
 	}
-	for range maxPasses {
-		before := job.tally.sum()
-		if err := job.run(ctx); err != nil {
-			return job.tally.sum(), fmt.Errorf("erase: %w", errors.Join(err, fastError))
-		}
-		if job.tally.sum() == before {
-			return before, nil
-		}
+	err = job.runUntilEmpty(ctx)
+	if err != nil && !errors.Is(err, ErrIncomplete) {
+		err = fmt.Errorf("erase: %w", errors.Join(err, fastError))
 	}
-	return job.tally.sum(), ErrIncomplete
+	return job.tally.sum(), err
 }
 
 // Verify has the auditor look at the target, and reports whether it found nothing.

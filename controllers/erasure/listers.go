@@ -22,6 +22,7 @@ const (
 type listers struct {
 	store  Remover
 	target Target
+	scope  scope
 	// take gets each batch, from several listers at once, and says whether it would
 	// rather not wait for the next.
 	take func([]objectstore.Version) (hungry bool)
@@ -34,7 +35,7 @@ type listers struct {
 // run ends when all is listed or has failed.
 func (l *listers) run(ctx context.Context) {
 	l.slots <- struct{}{}
-	l.start(ctx, span{})
+	l.start(ctx, l.scope.within)
 	l.group.Wait()
 }
 
@@ -49,13 +50,16 @@ func (l *listers) start(ctx context.Context, s span) {
 func (l *listers) walk(ctx context.Context, s span) {
 	var cut cutter
 	patience := patience{wait: minPages}
-	for v, err := range l.store.ListVersionsFrom(ctx, l.target.Bucket, l.target.Prefix, s.after) {
+	for v, err := range l.store.ListVersionsFrom(ctx, l.target.Bucket, l.scope.prefix, s.after) {
 		if err := l.target.listed(v.Key, err); err != nil {
 			l.fail(err)
 			return
 		}
 		if !s.holds(v.Key) {
 			break
+		}
+		if !l.scope.has(v.Key) {
+			continue
 		}
 		batch := cut.add(v)
 		if batch == nil || !l.take(batch) || !patience.over() {
@@ -90,7 +94,7 @@ func (l *listers) share(ctx context.Context, s *span, first, last string) bool {
 // guesses are in descending order, so the first after which there is something is
 // the one, and those before it tell where the keys end.
 func (l *listers) divide(ctx context.Context, s *span, first, last string) (string, bool) {
-	guesses := s.guesses(l.target.Prefix, first, last)
+	guesses := s.guesses(l.scope.prefix, first, last)
 	i := sort.Search(len(guesses), func(i int) bool {
 		return l.any(ctx, span{after: guesses[i], through: s.through})
 	})
@@ -106,7 +110,7 @@ func (l *listers) divide(ctx context.Context, s *span, first, last string) (stri
 // any reports whether there is something in a span. An error says no: then the
 // span is listed by whoever has it now, who finds out.
 func (l *listers) any(ctx context.Context, s span) bool {
-	for v, err := range l.store.ListVersionsFrom(ctx, l.target.Bucket, l.target.Prefix, s.after) {
+	for v, err := range l.store.ListVersionsFrom(ctx, l.target.Bucket, l.scope.prefix, s.after) {
 		return err == nil && s.holds(v.Key)
 	}
 	return false

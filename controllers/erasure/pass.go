@@ -32,6 +32,7 @@ var pauses = []time.Duration{500 * time.Millisecond, 2 * time.Second}
 type pass struct {
 	engine *Engine
 	target Target
+	scope  scope
 	tally  *tally
 	// retries that are left.
 	retries atomic.Int64
@@ -42,9 +43,24 @@ type pass struct {
 }
 
 func (e *Engine) newPass(t Target, progress func(Inventory)) *pass {
-	p := &pass{engine: e, target: t, tally: newTally(e.clock, progress)}
+	p := &pass{engine: e, target: t, scope: scope{prefix: t.Prefix}, tally: newTally(e.clock, progress)}
 	p.retries.Store(maxRetries)
 	return p
+}
+
+// runUntilEmpty runs the pass until it finds nothing, which alone is the end: what was
+// hidden shows once something else is gone.
+func (p *pass) runUntilEmpty(ctx context.Context) error {
+	for range maxPasses {
+		before := p.tally.sum()
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+		if p.tally.sum() == before {
+			return nil
+		}
+	}
+	return ErrIncomplete
 }
 
 // run aborts uploads first: one that is completed meanwhile becomes a version, which
@@ -63,10 +79,13 @@ func (p *pass) abortUploads(ctx context.Context, stop context.CancelFunc) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	slots := make(chan struct{}, batchWorkers)
-	for upload, err := range p.engine.store.ListUploads(ctx, p.target.Bucket, p.target.Prefix) {
+	for upload, err := range p.engine.store.ListUploads(ctx, p.target.Bucket, p.scope.prefix) {
 		if err := p.target.listed(upload.Key, err); err != nil {
 			p.fail(err)
 			return
+		}
+		if !p.scope.has(upload.Key) {
+			continue
 		}
 		slots <- struct{}{}
 		workers.Go(func() {
@@ -130,7 +149,7 @@ func (p *pass) list(ctx context.Context, take func([]objectstore.Version) (hungr
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	l := &listers{
-		store: p.engine.store, target: p.target, take: take, slots: make(chan struct{}, maxListers),
+		store: p.engine.store, target: p.target, scope: p.scope, take: take, slots: make(chan struct{}, maxListers),
 		fail: func(err error) { p.fail(err); stop() },
 	}
 	l.run(ctx)

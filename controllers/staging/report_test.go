@@ -16,6 +16,10 @@ func TestReportsComeBackAsTheyWere(t *testing.T) {
 		"staged in": {Step: staging.StepStageIn, ManifestDigest: "sha256:" + strings.Repeat("1", 64), Objects: 3, Bytes: 1 << 40},
 		"published": {Step: staging.StepStageOut, Published: true, ManifestDigest: "sha256:" + strings.Repeat("1", 64)},
 		"failed":    {Step: staging.StepStageOut, Message: "the store is full; \"free\" some <room>\n"},
+		"resumed":   {Step: staging.StepStageIn, Checkpoint: "0001-000002", Objects: 3},
+		"the trainer failed": {
+			Step: staging.StepStageOut, LogTail: "Traceback (most recent call last):\n\tRuntimeError\n",
+		},
 	}
 	for name, want := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +49,7 @@ func TestLongMessagesAreCutSoThatTheReportFits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := staging.Report{
-				Step: staging.StepStageOut, Message: message, Published: true,
+				Step: staging.StepStageOut, Message: message, Published: true, LogTail: message + "the end",
 				ManifestDigest: "sha256:" + strings.Repeat("f", 64), Objects: 1 << 62, Bytes: 1 << 62,
 			}
 			data, err := r.Encode()
@@ -58,6 +62,9 @@ func TestLongMessagesAreCutSoThatTheReportFits(t *testing.T) {
 			got, ok := staging.ParseReport(string(data))
 			if !ok || got.Bytes != r.Bytes || !utf8.ValidString(got.Message) || strings.ContainsRune(got.Message, utf8.RuneError) {
 				t.Errorf("ok = %v, bytes = %d, message = %.40q", ok, got.Bytes, got.Message)
+			}
+			if !utf8.ValidString(got.LogTail) || len(got.LogTail) > staging.MaxLogTail || !strings.HasSuffix(got.LogTail, "the end") {
+				t.Errorf("the end of the log is %d bytes that end with %.20q", len(got.LogTail), got.LogTail[max(0, len(got.LogTail)-10):])
 			}
 		})
 	}

@@ -53,7 +53,7 @@ func TestSamplesAreAccepted(t *testing.T) {
 			applied++
 		}
 	}
-	if want := 4; applied != want {
+	if want := 5; applied != want {
 		t.Errorf("applied %d samples, want the %d of config/samples", applied, want)
 	}
 }
