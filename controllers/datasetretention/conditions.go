@@ -81,7 +81,7 @@ func overstayed(seen observed, p plan) (metav1.Condition, bool) {
 			message += " " + v.message
 		}
 	}
-	users := seen.users()
+	users := seen.training()
 	switch {
 	case len(users) > 0:
 		message += fmt.Sprintf(" It is erased when %s ended.", runsHave(users))

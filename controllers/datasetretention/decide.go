@@ -133,9 +133,10 @@ func lostSight(seen observed) bool {
 }
 
 // expiryVetoes are why data whose time is over stays. A run that is not bound has
-// nothing of it yet, and fails when the dataset goes.
+// nothing of it yet, one that is suspended has nothing of it any more; both fail when
+// the dataset goes.
 func expiryVetoes(seen observed) []veto {
-	users := seen.users()
+	users := seen.training()
 	if len(users) == 0 {
 		return nil
 	}

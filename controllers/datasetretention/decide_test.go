@@ -153,6 +153,15 @@ func TestDecideExpiry(t *testing.T) {
 		"a run that waits does not hide one that is bound": {
 			saw(after(testMaxAge), newDataset(usable), runs(waiting("a"), using("b"))), outline{Vetoes: active},
 		},
+		"a run that is suspended does not keep a dataset past its time": {
+			saw(after(testMaxAge), newDataset(usable), runs(suspended("a"))), outline{Expire: true},
+		},
+		"but the time after training does not begin with it": {
+			saw(after(hour), newDataset(usable), runs(suspended("a"), ended("b", after(0)))), outline{Next: testMaxAge - hour},
+		},
+		"a run that is suspended does not hide one that trains": {
+			saw(after(testMaxAge), newDataset(usable), runs(suspended("a"), using("b"))), outline{Vetoes: active},
+		},
 		"a dataset that found no turn at the store tries again soon": {
 			saw(after(hour), newDataset(sealSeen, placed), noTurn), outline{Next: busyRetry},
 		},
@@ -245,6 +254,9 @@ func TestDecideErase(t *testing.T) {
 	checkDecisions(t, map[string]decision{
 		"of a deleted dataset without users the key goes first": {
 			saw(after(hour), newDataset(usable, deleted)), outline{DestroyKey: true},
+		},
+		"an erase does not wait for a run that is suspended": {
+			saw(after(hour), newDataset(usable, deleted), runs(suspended("a"))), outline{DestroyKey: true},
 		},
 		"also if that was announced already": {
 			saw(after(hour), newDataset(usable, deleted, begins)), outline{DestroyKey: true},

@@ -211,6 +211,8 @@ func noTurn(o *observed) { o.busy = true }
 
 func using(name string) run { return run{name: name, bound: true} }
 
+func suspended(name string) run { return run{name: name, bound: true, suspended: true} }
+
 func waiting(name string) run { return run{name: name} }
 
 func ended(name string, t time.Time) run {

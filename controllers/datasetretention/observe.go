@@ -72,6 +72,8 @@ type run struct {
 	name string
 	// finished in any way.
 	finished bool
+	// suspended: it has not ended, but nothing of it runs, and none of its Pods is left.
+	suspended bool
 	// bound to this dataset, by UID. False while it waits for it.
 	bound bool
 	// ended is its completion time; zero: it has none.
@@ -154,7 +156,10 @@ func runsOf(uid types.UID, items []v1alpha1.TrainingRun) []run {
 		if status.Dataset != nil && status.Dataset.UID != uid {
 			continue
 		}
-		one := run{name: items[i].Name, finished: status.State.Finished(), bound: status.Dataset != nil}
+		one := run{
+			name: items[i].Name, bound: status.Dataset != nil,
+			finished: status.State.Finished(), suspended: status.State == v1alpha1.RunSuspended,
+		}
 		if status.CompletionTime != nil {
 			one.ended = status.CompletionTime.UTC()
 		}
@@ -333,14 +338,21 @@ func (o observed) done() bool {
 	return o.deleted() && !controllerutil.ContainsFinalizer(o.dataset, v1alpha1.FinalizerErase)
 }
 
-// active are the names of the runs that have not ended. An erase waits for all of
-// them: one that is not bound may be about to be.
+// active are the names of the runs that go on. An erase waits for all of them: one
+// that is not bound may be about to be. It does not wait for those that are suspended,
+// which may be so for ever: one that goes on meanwhile finds the dataset fenced.
 func (o observed) active() []string {
-	return o.runsThat(func(r run) bool { return !r.finished })
+	return o.runsThat(func(r run) bool { return !r.finished && !r.suspended })
 }
 
-// users are the names of the runs that are bound to the dataset and have not ended.
-// A run that only waits uses nothing and holds nothing.
+// training are the names of the runs that work on the data now.
+func (o observed) training() []string {
+	return o.runsThat(func(r run) bool { return !r.finished && !r.suspended && r.bound })
+}
+
+// users are the names of the runs that are bound to the dataset and have not ended,
+// also of those that are suspended and want to go on. A run that only waits uses
+// nothing and holds nothing.
 func (o observed) users() []string {
 	return o.runsThat(func(r run) bool { return !r.finished && r.bound })
 }

@@ -25,14 +25,15 @@ func datasetOfRun(_ context.Context, o client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: key}}
 }
 
-// useChanges lets pass what changes who uses a dataset: runs that come, go, end,
-// or get bound. A run that is only marked for deletion is still a user.
+// useChanges lets pass what changes who uses a dataset: runs that come, go, end, get
+// bound, are suspended, or go on. A run that is only marked for deletion is still a user.
 func useChanges() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			before, ok1 := e.ObjectOld.(*v1alpha1.TrainingRun)
 			after, ok2 := e.ObjectNew.(*v1alpha1.TrainingRun)
 			return ok1 && ok2 && (before.Status.State.Finished() != after.Status.State.Finished() ||
+				(before.Status.State == v1alpha1.RunSuspended) != (after.Status.State == v1alpha1.RunSuspended) ||
 				(before.Status.Dataset == nil) != (after.Status.Dataset == nil))
 		},
 		GenericFunc: func(event.GenericEvent) bool { return false },
