@@ -89,7 +89,9 @@
 // training does not run while there is one. A run that is not bound only waits and
 // can have no copy, so it does not hold off the end of maxAge: otherwise a
 // forgotten run would keep data for ever. After the deletion trainingrun fails it,
-// and the erase waits for that, because it may be about to be bound.
+// and the erase waits for that, because it may be about to be bound. A run that is
+// suspended has no Pod and no copy either: the time after training waits for it, the
+// end of maxAge and an erase do not, and it fails when it is to go on.
 //
 // The end of the time. A dataset that stays past it, because runs that are bound use
 // it, a hold keeps it or the store does not answer, is not Ready (Expired): no further
