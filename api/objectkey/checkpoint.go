@@ -22,6 +22,8 @@ const (
 	checkpointsFolder = "checkpoints/"
 	logsFolder        = "logs/"
 	recordName        = "complete.json"
+	claimName         = "claim"
+	wantedName        = "wanted-%04d.json"
 )
 
 // ErrBadCheckpoint is wrapped by every error about the contents of a record.
@@ -51,6 +53,16 @@ func CheckpointPart(prefix, id string, node int) string {
 // CheckpointRecordKey is the key of a checkpoint's record. It is written last: a
 // checkpoint without one is not complete.
 func CheckpointRecordKey(prefix, id string) string { return CheckpointPrefix(prefix, id) + recordName }
+
+// CheckpointClaimKey is the key of an empty object that is made, if it is not there, before
+// anything else of a checkpoint that one node writes, so that its name is used once only.
+func CheckpointClaimKey(prefix, id string) string { return CheckpointPrefix(prefix, id) + claimName }
+
+// CheckpointWantedKey is the key at which the first node of an attempt says, if every node
+// writes, which step is to be stored next. It belongs to no checkpoint.
+func CheckpointWantedKey(prefix string, attempt int) string {
+	return CheckpointsPrefix(prefix) + fmt.Sprintf(wantedName, attempt)
+}
 
 // CheckpointOf takes the name of a checkpoint out of a key under a run's prefix. It
 // reports false for keys that are not a checkpoint's.

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/access"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
@@ -50,10 +51,25 @@ func (interrupted) Error() string { return "interrupted" }
 // Is makes it one with context.Canceled.
 func (interrupted) Is(target error) bool { return target == context.Canceled }
 
+// detachedError says that a run goes on without this program. It is the end that the
+// person wished for, so it is not called an error.
+type detachedError struct{ text string }
+
+// Error says how to go on.
+func (e detachedError) Error() string { return e.text }
+
+// Is makes it one with context.Canceled.
+func (detachedError) Is(target error) bool { return target == context.Canceled }
+
 // report writes the error, if any, as one line and gives the exit code.
 func report(out io.Writer, err error) int {
-	if err == nil {
+	var detached detachedError
+	switch {
+	case err == nil:
 		return staging.ExitOK
+	case errors.As(err, &detached):
+		_, _ = fmt.Fprintln(out, detached.text)
+		return exitInterrupted
 	}
 	_, _ = fmt.Fprintf(out, "error: %s\n", describe(err))
 	return exitCode(err)
@@ -97,7 +113,7 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &usage), errors.Is(err, transfer.ErrFolder):
+	case errors.As(err, &usage), errors.Is(err, transfer.ErrFolder), errors.Is(err, cluster.ErrInvalid):
 		return staging.ExitUsage
 	case errors.Is(err, transfer.ErrCorrupt):
 		return staging.ExitDatasetCorrupt

@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -17,17 +16,25 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/terminal"
 	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
 
 // run is the whole program; it gives the exit code.
 func run(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // A second Ctrl-C ends the program at once.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
+	var last farewell
+	go obey(signals, cancel, func() {
+		_, _ = fmt.Fprint(streams.ErrOut, last.get())
+		os.Exit(exitInterrupted)
+	})
 	flags := genericclioptions.NewConfigFlags(true)
-	root := newRoot(streams, flags, func() (*session, error) { return connect(streams, flags) })
+	root := newRoot(streams, flags, func() (*session, error) { return connect(streams, flags, &last) })
 	root.SetArgs(args)
 	return report(streams.ErrOut, root.ExecuteContext(ctx))
 }
@@ -37,8 +44,10 @@ func newRoot(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 	root := &cobra.Command{
 		Use:   "kubectl-lethe",
 		Short: "Train on GPUs, then forget the data",
-		Long: "Upload a dataset, follow its training, take the artifacts, and see when the data goes.\n\n" +
-			"A run is started with kubectl apply of a TrainingRun that names the dataset.",
+		Long: "Upload a dataset, train on it, follow the run, take the artifacts, and see when the data goes.\n\n" +
+			"  kubectl lethe upload ./digits digits\n" +
+			"  kubectl lethe run digits-1 --dataset digits --image registry/trainer:1 --gpus 1\n" +
+			"  kubectl lethe artifacts digits-1 ./model",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl lethe"},
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -50,8 +59,24 @@ func newRoot(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 	root.SetErr(streams.ErrOut)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags.AddFlags(root.PersistentFlags())
-	root.AddCommand(newUpload(open), newArtifacts(open), newLogs(open), newStatus(open), newVersion(streams.Out))
-	root.AddCommand(newReceipt(streams))
+	root.CompletionOptions.DisableDefaultCmd = true // There is one of our own.
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Data:", []*cobra.Command{newUpload(open), newArtifacts(open), newReceipt(streams)}},
+		{"Runs:", []*cobra.Command{
+			newRun(open), newWatch(open), newStatus(open), newLogs(open), newWhy(open), newCancel(open), newResume(open),
+		}},
+		{"This program:", []*cobra.Command{newCompletion(streams.Out), newVersion(streams.Out)}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+		}
+		root.AddCommand(group.commands...)
+	}
+	completeNames(root, open)
 	return root
 }
 
@@ -66,7 +91,7 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 // connect reads the kubeconfig. Nothing is sent yet.
-func connect(streams genericiooptions.IOStreams, flags *genericclioptions.ConfigFlags) (*session, error) {
+func connect(streams genericiooptions.IOStreams, flags *genericclioptions.ConfigFlags, last *farewell) (*session, error) {
 	config, err := flags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig: %w", err)
@@ -86,23 +111,9 @@ func connect(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 	}
 	return &session{
 		streams: streams, namespace: namespace, config: config, client: c, openLog: podLogs(core),
-		connect: agent.ConnectStore, clock: clock.RealClock{}, width: terminalWidth(streams), journals: journalFolder,
+		stdout: terminal.Open(streams.Out, os.Getenv), stderr: terminal.Open(streams.ErrOut, os.Getenv),
+		connect: agent.ConnectStore, clock: clock.RealClock{}, journals: journalFolder, farewell: last,
 	}, nil
-}
-
-// terminalWidth is nil if progress does not go to a terminal.
-func terminalWidth(streams genericiooptions.IOStreams) func() int {
-	file, ok := streams.ErrOut.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return nil
-	}
-	return func() int {
-		width, _, err := term.GetSize(int(file.Fd()))
-		if err != nil || width <= 0 {
-			return 80
-		}
-		return width
-	}
 }
 
 // journalFolder is where uploads note what has arrived.

@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/progress"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/runlog"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/terminal"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
 	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
 )
@@ -32,10 +33,12 @@ type session struct {
 	openLog runlog.OpenFunc
 	connect transfer.ConnectFunc
 	clock   clock.WithTickerAndDelayedExecution
-	// width gives the columns of the terminal that progress goes to; nil for none.
-	width func() int
+	// stdout and stderr are where the streams lead to.
+	stdout, stderr terminal.Screen
 	// journals gives the folder of the uploads' journals.
 	journals func() (string, error)
+	// farewell is said when the program is told to end at once.
+	farewell *farewell
 }
 
 // follower waits for changes.
@@ -59,7 +62,7 @@ func (s *session) note(format string, args ...any) {
 
 // display shows a transfer.
 func (s *session) display(verb string) *progress.Display {
-	return &progress.Display{Out: s.streams.ErrOut, Width: s.width, Verb: verb, Clock: s.clock}
+	return &progress.Display{Out: s.streams.ErrOut, Width: s.stderr.Width, Verb: verb, Clock: s.clock}
 }
 
 // brokerFlags say how the broker is reached.

@@ -54,7 +54,7 @@ func list(ctx context.Context, s *session) error {
 			s.namespace, s.namespace)
 		return nil
 	}
-	return overview.Tables(s.streams.Out, runs, datasets, s.clock.Now())
+	return overview.Tables(s.stdout, runs, datasets, s.clock.Now())
 }
 
 // named is what a name stands for; nil where there is nothing of that kind.
@@ -75,7 +75,7 @@ func show(ctx context.Context, s *session, arg string, watch bool) error {
 		return watchDataset(ctx, s, found.dataset.Name)
 	}
 	if found.run != nil {
-		if err := overview.Run(s.streams.Out, found.run, s.clock.Now()); err != nil {
+		if err := overview.Run(s.stdout, found.run, s.clock.Now()); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func show(ctx context.Context, s *session, arg string, watch bool) error {
 	if found.run != nil {
 		s.say("\n")
 	}
-	return overview.Dataset(s.streams.Out, found.dataset, s.clock.Now())
+	return overview.Dataset(s.stdout, found.dataset, s.clock.Now())
 }
 
 // The kinds as they stand in front of a name.
@@ -162,7 +162,7 @@ func watchRun(ctx context.Context, s *session, name string) error {
 		return err
 	}
 	s.say("\n")
-	if err := overview.Run(s.streams.Out, end, s.clock.Now()); err != nil {
+	if err := overview.Run(s.stdout, end, s.clock.Now()); err != nil {
 		return err
 	}
 	if end.Status.State == v1alpha1.RunFailed {

@@ -258,7 +258,6 @@ func summarize(s *session, ds *v1alpha1.DatasetRetention, sum transfer.Sum) erro
 	if at := ds.Status.ExpiresAt; at != nil {
 		s.say("  goes      %s, at %s\n", overview.Goes(ds, s.clock.Now()), at.UTC().Format(time.RFC3339))
 	}
-	s.say("\nTrain on it: kubectl -n %s apply -f RUN.yaml, a TrainingRun with spec.datasetRef.name: %s\n", ds.Namespace, ds.Name)
-	s.say("Follow it:   kubectl lethe status -w RUN -n %s\n", ds.Namespace)
+	s.say("\nTrain on it: kubectl lethe run NAME --dataset %s --image IMAGE -n %s\n", ds.Name, ds.Namespace)
 	return nil
 }

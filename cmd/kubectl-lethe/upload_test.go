@@ -40,7 +40,7 @@ func TestUpload(t *testing.T) {
 	}
 	for _, line := range []string{
 		"Dataset digits is sealed and ready.\n", "  files     2\n", "  size      10 B\n",
-		"  manifest  " + ds.Status.ManifestDigest + "\n", "erased in 30d", "  key       " + w.key.ID() + ", the dataset's own\n", "spec.datasetRef.name: digits\n",
+		"  manifest  " + ds.Status.ManifestDigest + "\n", "erased in 30d", "  key       " + w.key.ID() + ", the dataset's own\n", "kubectl lethe run NAME --dataset digits --image IMAGE -n team\n",
 	} {
 		if !strings.Contains(w.out.String(), line) {
 			t.Errorf("summary lacks %q:\n%s", line, &w.out)
@@ -282,7 +282,7 @@ func TestArtifacts(t *testing.T) {
 		wantOut string
 		wantErr string
 	}{
-		{run: "busy", code: 1, wantErr: "not published its artifacts yet. Running. Wait for them with: kubectl lethe status -w busy -n team"},
+		{run: "busy", code: 1, wantErr: "not published its artifacts yet. Running. Wait for them with: kubectl lethe watch busy -n team"},
 		{run: "lost", code: 1, wantErr: "has published no artifacts. Failed"},
 		{run: "empty", wantOut: "published no files"},
 		{run: "nobody", code: 1, wantErr: "run nobody does not exist in namespace team"},

@@ -30,6 +30,7 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/terminal"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/agent"
@@ -48,8 +49,11 @@ const (
 type world struct {
 	client  client.WithWatch
 	session *session
+	in      bytes.Buffer
 	out     bytes.Buffer
 	errOut  bytes.Buffer
+	// farewell is what a second Ctrl-C would say.
+	farewell farewell
 
 	mu      sync.Mutex
 	objects map[string][]byte
@@ -92,7 +96,8 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithInterceptorFuncs(interceptor.Funcs{Apply: w.placeAfterApply, Patch: w.checkAfterSeal}).Build()
 	journals := t.TempDir()
 	w.session = &session{
-		streams: genericiooptions.IOStreams{Out: &w.out, ErrOut: &w.errOut}, namespace: "team",
+		streams: genericiooptions.IOStreams{In: &w.in, Out: &w.out, ErrOut: &w.errOut}, namespace: "team",
+		stdout: terminal.Screen{Out: &w.out}, stderr: terminal.Screen{Out: &w.errOut}, farewell: &w.farewell,
 		config: &rest.Config{BearerToken: token}, client: w.client, clock: clock.RealClock{},
 		openLog: func(_ context.Context, namespace, pod string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(namespace + "/" + pod + "/" + o.Container + "\n")), nil

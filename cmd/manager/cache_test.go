@@ -35,7 +35,7 @@ func TestCacheKeepsNothingLarge(t *testing.T) {
 		},
 	}
 	bound := v1alpha1.BoundDataset{UID: types.UID("du"), ManifestDigest: "sha256:0"}
-	job := resources.Job(run, bound, resources.Options{StagerImage: "s", BrokerURL: "https://b", TrustBundle: "t"})
+	job := resources.Job(run, resources.Attempt{Number: 1, Dataset: bound}, resources.Options{StagerImage: "s", BrokerURL: "https://b", TrustBundle: "t"})
 	pod := &corev1.Pod{ObjectMeta: *job.Spec.Template.ObjectMeta.DeepCopy(), Spec: *job.Spec.Template.Spec.DeepCopy()}
 	tests := map[string]struct {
 		slim   func(any) (any, error)

@@ -70,6 +70,8 @@ func newBroker(cfg config, mgr ctrl.Manager, v *vault, ca broker.CA, clk clock.W
 		Certificate:    broker.NewCertificates(ca, cfg.brokerHosts(), clk, rand.Reader).Get,
 		Pods:           mgr.GetClient(),
 		Live:           mgr.GetAPIReader(),
+		Statuses:       mgr.GetClient().Status(),
+		Logs:           broker.PodLogs{Pods: kube.CoreV1()},
 		Tokens:         kube.AuthenticationV1().TokenReviews(),
 		Access:         kube.AuthorizationV1().SubjectAccessReviews(),
 		STS:            v.store,

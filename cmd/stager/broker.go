@@ -38,6 +38,42 @@ func (b *broker) Trainer(ctx context.Context) (staging.TrainerStatus, error) {
 	return client.Trainer(ctx)
 }
 
+// Gang implements agent.Broker.
+func (b *broker) Gang(ctx context.Context) (staging.GangStatus, error) {
+	client, err := b.current()
+	if err != nil {
+		return staging.GangStatus{}, err
+	}
+	return client.Gang(ctx)
+}
+
+// Progress implements agent.Broker.
+func (b *broker) Progress(ctx context.Context, told staging.ProgressRequest) error {
+	client, err := b.current()
+	if err != nil {
+		return err
+	}
+	return client.Progress(ctx, told)
+}
+
+// Checkpoint implements agent.Broker.
+func (b *broker) Checkpoint(ctx context.Context, stored staging.CheckpointRequest) error {
+	client, err := b.current()
+	if err != nil {
+		return err
+	}
+	return client.Checkpoint(ctx, stored)
+}
+
+// Log implements agent.Broker.
+func (b *broker) Log(ctx context.Context, asked staging.LogRequest) (staging.LogAnswer, error) {
+	client, err := b.current()
+	if err != nil {
+		return staging.LogAnswer{}, err
+	}
+	return client.Log(ctx, asked)
+}
+
 func (b *broker) current() (*brokerclient.Client, error) {
 	ca, err := os.ReadFile(b.caFile)
 	if err != nil {

@@ -1,5 +1,6 @@
 // Command stager runs beside a trainer in a run's pod: "stager stage-in" brings the
-// dataset, "stager stage-out" publishes the artifacts. What it does is the package
+// dataset and the checkpoint to begin with, "stager stage-out" stores checkpoints and
+// output, tells of progress, and publishes the artifacts. What it does is the package
 // agent; here are flags, signals and the report for the operator.
 package main
 

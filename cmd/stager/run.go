@@ -73,16 +73,19 @@ func stage(terminated context.Context, c config, log *slog.Logger) (staging.Repo
 		Log:      log.With("step", c.step),
 		Clock:    clock.RealClock{},
 		Random:   rand.Float64,
+		Node:     c.node,
 		Patience: c.patience,
 		Parallel: parallel,
 	}
 	if c.step == staging.StepStageIn {
 		return agent.StageIn(terminated, agent.StageInOptions{
-			Options: options, DatasetDir: c.datasetDir, FreeSpace: agent.FreeSpace,
+			Options: options, DatasetDir: c.datasetDir, ArtifactsDir: c.artifactsDir, FreeSpace: agent.FreeSpace,
+			Shard: c.shard, Hosts: c.nodeHosts(), GPUs: c.gpus,
 		})
 	}
 	return agent.StageOut(context.WithoutCancel(terminated), agent.StageOutOptions{
 		Options: options, ArtifactsDir: c.artifactsDir, Terminated: terminated.Done(), Grace: c.grace,
+		Attempt: c.attempt, Interval: c.interval, EveryNode: c.writers == everyNode,
 	})
 }
 

@@ -27,6 +27,7 @@ func TestParseReadsFlagsBeforeTheEnvironment(t *testing.T) {
 		tokenFile: staging.TokenFile, brokerCAFile: staging.BrokerCAFile,
 		datasetDir: staging.DatasetDir, artifactsDir: staging.ArtifactsDir,
 		terminationLog: "/dev/termination-log", grace: 25 * time.Second,
+		node: agent.Node{Count: 1}, attempt: 1, interval: 10 * time.Minute, writers: "FirstNode",
 	}
 	cases := map[string]struct {
 		args []string
@@ -48,12 +49,17 @@ func TestParseReadsFlagsBeforeTheEnvironment(t *testing.T) {
 				"LETHE_DATASET_DIR": "d", "LETHE_ARTIFACTS_DIR": "a", "LETHE_TERMINATION_LOG": "l",
 				"LETHE_PATIENCE": "1m", "LETHE_GRACE": "2m",
 				"LETHE_PARALLEL_SMALL": "1", "LETHE_PARALLEL_LARGE": "2", "LETHE_PARALLEL_RANGES": "3",
+				"LETHE_ATTEMPT": "2", "LETHE_NODE_COUNT": "3", "LETHE_NODE_INDEX": "1", "LETHE_NODE_HOSTS": "x,y,z",
+				"LETHE_GPUS_PER_NODE": "8", "LETHE_SHARD": "true", "LETHE_CHECKPOINT_INTERVAL": "30s",
+				"LETHE_CHECKPOINT_WRITERS": "EveryNode",
 			},
 			want: func(c *config) {
 				*c = config{
 					step: staging.StepStageOut, brokerURL: "https://b", tokenFile: "t", brokerCAFile: "c",
 					datasetDir: "d", artifactsDir: "a", terminationLog: "l", patience: time.Minute,
 					grace: 2 * time.Minute, parallel: agent.Parallel{Small: 1, Large: 2, Ranges: 3},
+					attempt: 2, node: agent.Node{Index: 1, Count: 3}, hosts: "x,y,z", gpus: 8, shard: true,
+					interval: 30 * time.Second, writers: "EveryNode",
 				}
 			},
 		},
@@ -66,6 +72,24 @@ func TestParseReadsFlagsBeforeTheEnvironment(t *testing.T) {
 		},
 		"not a duration": {
 			args: []string{"stage-in"}, env: map[string]string{"LETHE_GRACE": "25"}, err: "LETHE_GRACE is not a duration",
+		},
+		"neither true nor false": {
+			args: []string{"stage-in"}, env: map[string]string{"LETHE_SHARD": "maybe"}, err: "LETHE_SHARD is neither",
+		},
+		"a node that is none": {
+			args: []string{"stage-out", "--broker-url=https://b", "--node-count=2", "--node-index=2"}, err: "LETHE_NODE_INDEX",
+		},
+		"too many nodes": {
+			args: []string{"stage-out", "--broker-url=https://b", "--node-count=65"}, err: "LETHE_NODE_COUNT",
+		},
+		"nodes without names": {
+			args: []string{"stage-in", "--broker-url=https://b", "--node-count=2", "--node-hosts=x"}, err: "LETHE_NODE_HOSTS",
+		},
+		"no attempt": {
+			args: []string{"stage-out", "--broker-url=https://b"}, env: map[string]string{"LETHE_ATTEMPT": "0"}, err: "LETHE_ATTEMPT",
+		},
+		"writers that are unknown": {
+			args: []string{"stage-out", "--broker-url=https://b", "--checkpoint-writers=Nobody"}, err: "LETHE_CHECKPOINT_WRITERS",
 		},
 		"not a number": {
 			args: []string{"stage-in"}, env: map[string]string{"LETHE_PARALLEL_SMALL": "-1"}, err: "LETHE_PARALLEL_SMALL is not",
@@ -236,7 +260,11 @@ func TestARotatedTokenAndCertificateAreUsedAtOnce(t *testing.T) {
 	t.Parallel()
 	var p *pod
 	asked := 0
-	p = newPod(t, func(w http.ResponseWriter, _ *http.Request) {
+	p = newPod(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != staging.PathTrainer {
+			_ = json.NewEncoder(w).Encode(staging.LogAnswer{Ended: true})
+			return
+		}
 		asked++
 		p.put(t, "token", "second")
 		ca, _ := os.ReadFile(p.path("ca.crt"))
@@ -246,8 +274,16 @@ func TestARotatedTokenAndCertificateAreUsedAtOnce(t *testing.T) {
 	if code, report := p.run(t.Context(), "stage-out"); code != staging.ExitOK {
 		t.Fatalf("exit %d: %s", code, report)
 	}
-	if got := []string{<-p.asked, <-p.asked}; !cmp.Equal(got, []string{"Bearer first", "Bearer second"}) {
-		t.Errorf("tokens %q", got)
+	close(p.asked)
+	var last string
+	for token := range p.asked {
+		if last == "Bearer second" && token != last {
+			t.Errorf("the old token was used after the new one: %q", token)
+		}
+		last = token
+	}
+	if last != "Bearer second" {
+		t.Errorf("the last token is %q", last)
 	}
 }
 

@@ -84,6 +84,9 @@ type StageGrant struct {
 	ManifestDigest string `json:"manifestDigest,omitempty"`
 	// Resume is the checkpoint to begin with (stage-in only). nil: begin anew.
 	Resume *ResumeGrant `json:"resume,omitempty"`
+	// NewestCheckpoint is the ID of the newest checkpoint in the run's status (stage-out
+	// only); empty if there is none. What is stored next is greater.
+	NewestCheckpoint string `json:"newestCheckpoint,omitempty"`
 }
 
 // ResumeGrant is a checkpoint to begin with.
@@ -270,6 +273,9 @@ const (
 	ProblemNotYet = "NotYet"
 	// ProblemReplayed (410): a message that is older than what is known already; final.
 	ProblemReplayed = "Replayed"
+	// ProblemCheckpointGone (410): the checkpoint to resume from is not there any more, or
+	// never will be; final.
+	ProblemCheckpointGone = "CheckpointGone"
 	// ProblemMalformed (400): the request can not be read.
 	ProblemMalformed = "Malformed"
 	// ProblemTooMany (429): too many requests at a time; wait for a moment and try again.

@@ -2,11 +2,16 @@ package trainingrun
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -14,10 +19,14 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
-// createError says that the Job could not be created; report looks at the cause.
-type createError struct{ cause error }
+// createError says that a child could not be created; report looks at the cause.
+type createError struct {
+	// kind of the child: a Job or a Service.
+	kind  string
+	cause error
+}
 
-func (e *createError) Error() string { return "create job: " + e.cause.Error() }
+func (e *createError) Error() string { return "create " + e.kind + ": " + e.cause.Error() }
 func (e *createError) Unwrap() error { return e.cause }
 
 // act carries the plan out, in this order, and stops at the first error. Each
@@ -30,11 +39,14 @@ func (r *Reconciler) act(ctx context.Context, o observed, p plan) error {
 	}{
 		{p.Create != nil, r.guard},
 		{p.Open != nil, r.open},
+		{p.Service != nil, r.createService},
 		{p.Create != nil, r.create},
+		{p.Deadline != nil, r.correctDeadline},
 		{p.Delete != nil, r.deleteJob},
 		{p.Erase, r.eraseArtifacts},
 		{p.Retain, r.retainArtifacts},
 		{p.Release, r.release},
+		{p.Expire, r.expire},
 	} {
 		if !step.due {
 			continue
@@ -61,10 +73,79 @@ func (r *Reconciler) release(ctx context.Context, o observed, _ plan) error {
 // create makes the Job. One that exists already is an error here: whose it is gets
 // decided at the next observation, which the retry brings.
 func (r *Reconciler) create(ctx context.Context, _ observed, p plan) error {
+	return r.createChild(ctx, "Job", p.Create)
+}
+
+// createService makes the Service, before the Job: it is there when the first Pod looks
+// for the others.
+func (r *Reconciler) createService(ctx context.Context, _ observed, p plan) error {
+	return r.createChild(ctx, "Service", p.Service)
+}
+
+func (r *Reconciler) createChild(ctx context.Context, kind string, child client.Object) error {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	if err := r.client.Create(ctx, p.Create); err != nil {
-		return &createError{cause: err}
+	if err := r.client.Create(ctx, child); err != nil {
+		return &createError{kind: kind, cause: err}
+	}
+	return nil
+}
+
+// correctDeadline changes the one thing of a Job that is ever changed. The UID keeps the
+// hands off a Job that took the place of ours.
+func (r *Reconciler) correctDeadline(ctx context.Context, _ observed, p plan) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	job := p.Deadline.Job
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": job.UID},
+		"spec":     map[string]any{"activeDeadlineSeconds": p.Deadline.Seconds},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the deadline of job %s/%s: %w", job.Namespace, job.Name, err)
+	}
+	to := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Namespace: job.Namespace, Name: job.Name}}
+	if err := r.client.Patch(ctx, to, client.RawPatch(types.MergePatchType, patch)); err != nil {
+		return fmt.Errorf("patch the deadline of job %s/%s: %w", job.Namespace, job.Name, err)
+	}
+	return nil
+}
+
+// expire deletes the run. What becomes of its artifacts is seen to as for any run that
+// is deleted.
+func (r *Reconciler) expire(ctx context.Context, o observed, _ plan) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	err := r.client.Delete(ctx, o.Run, client.Preconditions{UID: ptr.To(o.Run.UID), ResourceVersion: ptr.To(o.Run.ResourceVersion)})
+	if err != nil {
+		return fmt.Errorf("delete training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
+	}
+	return nil
+}
+
+// freePods lets the Pods go whose time is in the status that was written. It does not
+// matter who else writes the Pod at the same time: the API server takes the finalizer
+// out of the list that is there.
+func (r *Reconciler) freePods(ctx context.Context, o observed, status v1alpha1.TrainingRunStatus) error {
+	patch := []byte(`{"metadata":{"$deleteFromPrimitiveList/finalizers":["` + v1alpha1.FinalizerUsage + `"]}}`)
+	for _, pod := range slices.Concat(o.Pods, o.Strays) {
+		if !accountable(&pod) || !remembered(status, pod.UID) {
+			continue
+		}
+		if err := r.freePod(ctx, &pod, patch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Reconciler) freePod(ctx context.Context, pod *corev1.Pod, patch []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	to := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
+	err := r.client.Patch(ctx, to, client.RawPatch(types.StrategicMergePatchType, patch))
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("let pod %s/%s go: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
 }

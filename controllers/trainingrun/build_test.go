@@ -2,6 +2,7 @@ package trainingrun
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
@@ -40,6 +42,11 @@ const (
 	datasetUID = "1d5be7a2-0000-4000-8000-000000000002"
 	jobUID     = "5e2f44c1-0000-4000-8000-000000000003"
 )
+
+// uidOfJob is the UID of the Job of an attempt.
+func uidOfJob(attempt int32) types.UID {
+	return types.UID(fmt.Sprintf("%s%d", strings.TrimSuffix(jobUID, "3"), attempt+2))
+}
 
 func at(offset time.Duration) metav1.Time { return metav1.NewTime(noon.Add(offset)) }
 
@@ -123,13 +130,52 @@ func erasing(d *v1alpha1.DatasetRetention) {
 
 // makeJob is the Job of makeRun, made at noon.
 func makeJob(mods ...func(*batchv1.Job)) *batchv1.Job {
-	job := resources.Job(makeRun(), v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest}, testOptions.resources(testStore))
-	job.UID = jobUID
+	return makeJobOf(makeRun(), 1, mods...)
+}
+
+// makeJobOf is the Job of an attempt of a run, made at noon.
+func makeJobOf(run *v1alpha1.TrainingRun, attempt int32, mods ...func(*batchv1.Job)) *batchv1.Job {
+	job := resources.Job(run, resources.Attempt{
+		Number: attempt, Dataset: v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest},
+	}, testOptions.resources(testStore))
+	job.UID = uidOfJob(attempt)
 	job.CreationTimestamp = at(0)
 	for _, mod := range mods {
 		mod(job)
 	}
 	return job
+}
+
+// after makes a run that has these attempts behind it.
+func after(attempts ...v1alpha1.Attempt) func(*v1alpha1.TrainingRun) {
+	return func(r *v1alpha1.TrainingRun) {
+		for _, a := range attempts {
+			a.Number = r.Status.Attempt + 1
+			a.JobUID = uidOfJob(a.Number)
+			r.Status.Attempt = a.Number
+			r.Status.Attempts = append(r.Status.Attempts, a)
+			if a.Result == v1alpha1.AttemptFailed {
+				r.Status.ChargedAttempts++
+			}
+		}
+	}
+}
+
+// Attempts that ended at noon. The last one goes on.
+var (
+	failedAttempt    = v1alpha1.Attempt{Result: v1alpha1.AttemptFailed, Reason: v1alpha1.ReasonNonZeroExit, EndTime: ptr.To(at(0))}
+	disruptedAttempt = v1alpha1.Attempt{Result: v1alpha1.AttemptDisrupted, Reason: v1alpha1.ReasonDisrupted, EndTime: ptr.To(at(0))}
+	suspendedAttempt = v1alpha1.Attempt{Result: v1alpha1.AttemptSuspended, Reason: v1alpha1.ReasonSuspended, EndTime: ptr.To(at(0))}
+	openAttempt      = v1alpha1.Attempt{}
+)
+
+// stoppedFor is an attempt that is being stopped.
+func stoppedFor(reason string) v1alpha1.Attempt { return v1alpha1.Attempt{Reason: reason} }
+
+// unplaced is a Pod that no node has room for.
+func unplaced(p *corev1.Pod) {
+	p.Spec.NodeName = ""
+	podCondition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)(p)
 }
 
 func foreign(j *batchv1.Job) { j.OwnerReferences = nil }
@@ -145,17 +191,21 @@ func jobCondition(kind batchv1.JobConditionType) func(*batchv1.Job) {
 	}
 }
 
-// makePod is the Pod of makeJob.
-func makePod(mods ...func(*corev1.Pod)) corev1.Pod {
-	job := makeJob()
+// makePod is the Pod of makeJob, on a node.
+func makePod(mods ...func(*corev1.Pod)) corev1.Pod { return makePodOf(makeJob(), mods...) }
+
+// makePodOf is a Pod of a Job, as the Job controller makes it.
+func makePodOf(job *batchv1.Job, mods ...func(*corev1.Pod)) corev1.Pod {
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "r-abcde", Namespace: "team-a", UID: "pod-1", CreationTimestamp: at(time.Second),
+			Name: job.Name + "-abcde", Namespace: job.Namespace, UID: "pod-1", CreationTimestamp: at(time.Second),
 			Labels:          job.Spec.Template.Labels,
+			Finalizers:      job.Spec.Template.Finalizers,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 		},
 		Spec: job.Spec.Template.Spec,
 	}
+	pod.Spec.NodeName = "node-1"
 	for _, mod := range mods {
 		mod(&pod)
 	}
@@ -164,7 +214,7 @@ func makePod(mods ...func(*corev1.Pod)) corev1.Pod {
 
 func named(name string, created time.Duration) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
-		p.Name, p.CreationTimestamp = name, at(created)
+		p.Name, p.UID, p.CreationTimestamp = name, types.UID(name), at(created)
 	}
 }
 
@@ -226,6 +276,14 @@ func staged(p *corev1.Pod)    { ends(staging.ContainerStageIn, 0, "Completed", "
 func trained(p *corev1.Pod)   { ends(staging.ContainerTrainer, 0, "Completed", "")(p) }
 func published(p *corev1.Pod) { ends(staging.ContainerStageOut, 0, "Completed", publishedReport)(p) }
 
+// succeededPod is a Pod that has ended well.
+func succeededPod(p *corev1.Pod) {
+	staged(p)
+	trained(p)
+	published(p)
+	p.Status.Phase = corev1.PodSucceeded
+}
+
 func erasesArtifacts(r *v1alpha1.TrainingRun) {
 	r.Spec.Artifacts.ReclaimPolicy = v1alpha1.ReclaimDelete
 }
@@ -255,15 +313,31 @@ func accountOf(events ...string) ledger.Account {
 // namespaceGoing is the fact that the run's namespace is being deleted.
 type namespaceGoing struct{}
 
+// stray is a Pod that the run's Job does not control.
+type stray struct{ corev1.Pod }
+
+// previous is the Job of the attempt before.
+type previous struct{ *batchv1.Job }
+
 // see is an observation at noon plus the given time, with a store that answers.
 func see(after time.Duration, run *v1alpha1.TrainingRun, facts ...any) observed {
-	o := observed{Run: run, Now: noon.Add(after), Identity: testStore}
+	o := observed{Run: run, Now: noon.Add(after), Identity: testStore, ServiceAsked: true}
 	for _, fact := range facts {
 		switch f := fact.(type) {
 		case *v1alpha1.DatasetRetention:
 			o.Dataset = f
 		case *batchv1.Job:
 			o.Job = f
+		case *corev1.Service:
+			o.Service = f
+		case *v1alpha1.TrainingRun:
+			o.From = f
+		case queueState:
+			o.Queue = f
+		case stray:
+			o.Strays = append(o.Strays, f.Pod)
+		case previous:
+			o.Previous = f.Job
 		case corev1.Pod:
 			o.Pods = append(o.Pods, f)
 		case string:

@@ -38,7 +38,7 @@ func running(v verdict) metav1.Condition {
 		return condition(v1alpha1.ConditionRunning, v.Reason == v1alpha1.ReasonTraining, v.Reason, v.Message)
 	case v1alpha1.RunPublishing, v1alpha1.RunSucceeded:
 		return condition(v1alpha1.ConditionRunning, false, v1alpha1.ReasonTrained, "the trainer ended with exit code 0")
-	case v1alpha1.RunPending, v1alpha1.RunStarting, v1alpha1.RunFailed:
+	case v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunSuspended, v1alpha1.RunFailed:
 	}
 	return condition(v1alpha1.ConditionRunning, false, v.Reason, v.Message)
 }
@@ -46,6 +46,44 @@ func running(v verdict) metav1.Condition {
 func artifactsPublished(v verdict) metav1.Condition {
 	published := v.State == v1alpha1.RunSucceeded
 	return condition(v1alpha1.ConditionArtifactsPublished, published, v.Reason, v.Message)
+}
+
+// occasional are the conditions that few runs have: those that say something once what
+// they are about has happened, and keep it up to date from then on.
+func occasional(o observed, p plan, has func(kind string) bool) []metav1.Condition {
+	var all []metav1.Condition
+	v := p.Verdict
+	switch {
+	case v.State == v1alpha1.RunSuspended, v.Reason == v1alpha1.ReasonSuspending:
+		all = append(all, condition(v1alpha1.ConditionSuspended, true, v.Reason, v.Message))
+	case has(v1alpha1.ConditionSuspended):
+		all = append(all, condition(v1alpha1.ConditionSuspended, false, v1alpha1.ReasonResumed, "spec.suspend is not set, or the run has ended"))
+	}
+	if c, queued := quotaReserved(o, v); queued {
+		all = append(all, c)
+	}
+	stalled := v1alpha1.ReasonStalled
+	switch {
+	case p.Stop == stalled, o.stopping() == stalled, v.Reason == stalled:
+		all = append(all, condition(v1alpha1.ConditionProgressing, false, stalled, overLimit(o.Run, stalled).Message))
+	case has(v1alpha1.ConditionProgressing) && v.State == v1alpha1.RunRunning:
+		all = append(all, condition(v1alpha1.ConditionProgressing, true, v1alpha1.ReasonTraining, "the trainer does something again"))
+	}
+	return all
+}
+
+// quotaReserved tells what the queue says of a Job. It reports false for a run without a
+// queue, and while there is no Job.
+func quotaReserved(o observed, v verdict) (metav1.Condition, bool) {
+	job := o.ownJob()
+	if o.Run.Spec.QueueName == "" || job == nil || jobEnded(job) {
+		return metav1.Condition{}, false
+	}
+	if v.State == v1alpha1.RunQueued && !o.Queue.Admitted {
+		return condition(v1alpha1.ConditionQuotaReserved, false, v.Reason, v.Message), true
+	}
+	said := admitted()
+	return condition(v1alpha1.ConditionQuotaReserved, true, said.Reason, said.Message), true
 }
 
 // artifactsErased says how far the erase of a deleted run's artifacts is. It reports

@@ -86,12 +86,13 @@ type Dependencies struct {
 	Receipts Receipts
 }
 
-// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns/status,verbs=patch
 // +kubebuilder:rbac:groups=lethe.dev,resources=trainingruns/finalizers,verbs=update
 // +kubebuilder:rbac:groups=lethe.dev,resources=datasetretentions,verbs=get;list;watch
-// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;delete
-// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;create
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
@@ -107,8 +108,10 @@ type Reconciler struct {
 	eraser   Eraser
 	ledger   Ledger
 	receipts Receipts
-	// erases and briefs bound the long and the short work at the store.
-	erases, briefs turns
+	// erases, briefs and prunes bound the work at the store.
+	erases, briefs, prunes turns
+	// pruned is what need not be asked of the store again.
+	pruned *prunings
 }
 
 // New makes a Reconciler. It fails when something required is missing.
@@ -124,7 +127,8 @@ func New(with Dependencies, options Options) (*Reconciler, error) {
 		client: with.Client, live: with.Live, recorder: with.Recorder,
 		metrics: with.Metrics, clock: with.Clock, options: options,
 		eraser: with.Eraser, ledger: with.Ledger, receipts: with.Receipts,
-		erases: make(turns, maxErases), briefs: make(turns, maxBriefs),
+		erases: make(turns, maxErases), briefs: make(turns, maxBriefs), prunes: make(turns, maxPrunes),
+		pruned: &prunings{},
 	}, nil
 }
 
@@ -134,6 +138,9 @@ func New(with Dependencies, options Options) (*Reconciler, error) {
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	if err := index.Register(ctx, mgr.GetCache()); err != nil {
 		return err
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podsByRun, runLabel); err != nil {
+		return fmt.Errorf("index pods by run: %w", err)
 	}
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named(Name).
@@ -164,7 +171,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	if o.Run == nil {
-		r.metrics.unblocked(req.NamespacedName)
+		r.metrics.gone(req.NamespacedName)
+		r.pruned.forget(req.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	actErr := r.act(ctx, o, p)
@@ -175,6 +183,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.metrics.count(o.Run, status)
 	}
 	r.metrics.observe(req.NamespacedName, status)
+	if writeErr == nil && actErr == nil {
+		// Their time is safe now, by this write or an earlier one.
+		writeErr = r.freePods(ctx, o, status)
+		p.Next = sooner(p.Next, r.prune(ctx, o, p))
+	}
 	if err := errors.Join(settle(o.StoreErr), settle(actErr), settle(writeErr)); err != nil {
 		return ctrl.Result{}, err
 	}
@@ -230,8 +243,8 @@ func runOfPod(_ context.Context, pod client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: pod.GetNamespace(), Name: name}}}
 }
 
-// runsWaitingFor finds the runs that a change of this dataset may let start. Runs
-// that were bound to it do not depend on it any more.
+// runsWaitingFor finds the runs that a change of this dataset may let start, or end. Runs
+// that have a Job do not depend on it any more.
 func (r *Reconciler) runsWaitingFor(ctx context.Context, dataset client.Object) []reconcile.Request {
 	var runs v1alpha1.TrainingRunList
 	err := r.client.List(ctx, &runs, client.InNamespace(dataset.GetNamespace()),
@@ -243,9 +256,18 @@ func (r *Reconciler) runsWaitingFor(ctx context.Context, dataset client.Object) 
 	var requests []reconcile.Request
 	for i := range runs.Items {
 		run := &runs.Items[i]
-		if run.Status.Dataset == nil && !run.Status.State.Finished() {
+		if waitsForDataset(run.Status) {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(run)})
 		}
 	}
 	return requests
+}
+
+// waitsForDataset says that the next thing that a run does is to start an attempt.
+func waitsForDataset(status v1alpha1.TrainingRunStatus) bool {
+	if status.State.Finished() {
+		return false
+	}
+	last := len(status.Attempts) - 1
+	return status.Dataset == nil || last >= 0 && status.Attempts[last].Result != ""
 }

@@ -95,7 +95,7 @@ func (l *life) publish() {
 	l.podIs(staged, trained, runs(staging.ContainerStageOut))
 	l.settle()
 	l.depot.put(ownPrefix+"manifest.jsonl", 6)
-	l.podIs(staged, trained, published)
+	l.podIs(succeededPod)
 	l.settle()
 	l.jobIs(jobCondition(batchv1.JobComplete))
 	l.settle()
@@ -123,8 +123,7 @@ func (l *life) isDeleted() {
 	}
 	l.remove(makeRun())
 	l.settle()
-	pod := makePod()
-	l.remove(&pod)
+	l.podGoes()
 	l.settle()
 }
 

@@ -2,23 +2,19 @@ package trainingrun
 
 import (
 	"fmt"
-	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
-// Exit codes of a process that a signal ended, as the kubelet reports them.
-const (
-	exitKilled     = 128 + 9
-	exitTerminated = 128 + 15
-)
+// maxLost is how many attempts in a row whose Pod got lost are made good. Further ones
+// are the user's to repeat, or an endless loop would hide what is wrong.
+const maxLost = 3
 
-// jobFinished ends the run with its Job.
+// jobFinished ends the attempt with its Job.
 func jobFinished(o observed, _ Options) (plan, bool) {
 	job := o.ownJob()
 	if job == nil {
@@ -28,10 +24,54 @@ func jobFinished(o observed, _ Options) (plan, bool) {
 	if !ended {
 		return plan{}, false
 	}
-	if end.Type == batchv1.JobComplete {
-		return plan{Verdict: succeeded(o)}, true
+	if pods := o.busy(); len(pods) > 0 {
+		return plan{Verdict: ending(o.Run, fmt.Sprintf(
+			"the run's Job has ended, and the run goes on as soon as its Pod %q is gone; delete the Pod if it stays", pods[0].Name))}, true
 	}
-	return plan{Verdict: failure(o)}, true
+	if end.Type == batchv1.JobComplete {
+		return plan{
+			Verdict: succeeded(o),
+			End:     &attemptEnd{Result: v1alpha1.AttemptSucceeded, Reason: v1alpha1.ReasonPublished},
+		}, true
+	}
+	return concluded(o, failure(o)), true
+}
+
+// concluded is what follows an attempt that ended otherwise than well: another one, if
+// the cluster was to blame or there is a retry left, or the end of the run.
+func concluded(o observed, v verdict) plan {
+	lost := v.Reason == v1alpha1.ReasonPodLost && fruitless(o.Run) < maxLost
+	switch {
+	case v.Reason == v1alpha1.ReasonDisrupted || lost:
+		return plan{
+			Verdict: again(o, v1alpha1.ReasonDisrupted, "was disrupted", v),
+			End:     &attemptEnd{Result: v1alpha1.AttemptDisrupted, Reason: v.Reason, ExitCode: v.ExitCode},
+		}
+	case v.Blame == v1alpha1.BlameBudget:
+		return plan{Verdict: v, End: &attemptEnd{Result: v1alpha1.AttemptStopped, Reason: v.Reason, ExitCode: v.ExitCode}}
+	}
+	p := plan{Verdict: v, End: &attemptEnd{Result: v1alpha1.AttemptFailed, Reason: v.Reason, ExitCode: v.ExitCode}}
+	if retriable(o.Run, v) && o.Run.Status.ChargedAttempts < retries(o.Run) {
+		p.Verdict = again(o, v1alpha1.ReasonRetrying, "failed", v)
+	}
+	return p
+}
+
+func retries(run *v1alpha1.TrainingRun) int32 {
+	if limit := run.Spec.Retry.Limit; limit != nil {
+		return *limit
+	}
+	return 0
+}
+
+// again is the verdict between an attempt and the next.
+func again(o observed, reason, happened string, v verdict) verdict {
+	from := "anew"
+	if c := o.Run.Status.Checkpoints; len(c) > 0 && o.Run.Spec.Checkpoint.Resume != v1alpha1.ResumeNever {
+		from = "from checkpoint " + c[len(c)-1].ID
+	}
+	return starting(reason, fmt.Sprintf("attempt %d %s (%s): %s; the next one starts %s when the Pods of this one are gone",
+		o.number(), happened, v.Reason, v.Message, from))
 }
 
 func succeeded(o observed) verdict {
@@ -39,120 +79,44 @@ func succeeded(o observed) verdict {
 	return verdict{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished, Message: message}
 }
 
-// failure says which step of the Pod failed and what can be done about it. The
-// steps are asked in the order in which they run, because a failed one takes the
-// later ones with it.
-func failure(o observed) verdict {
-	pod, found := failedPod(o.Pods)
-	if !found {
-		return failed(v1alpha1.ReasonPodLost, "the run's Pod disappeared before it ended; create a new run to train again")
-	}
-	if v, ok := podTakenAway(pod); ok {
-		return v
-	}
-	steps := []struct {
-		container string
-		explain   func(observed, *corev1.ContainerStateTerminated) verdict
-	}{
-		{staging.ContainerStageIn, stageInFailure},
-		{staging.ContainerTrainer, trainerFailure},
-		{staging.ContainerStageOut, stageOutFailure},
-	}
-	for _, step := range steps {
-		end := container(pod, step.container).Terminated
-		if end == nil || end.ExitCode == 0 {
-			continue
-		}
-		v := step.explain(o, end)
-		v.ExitCode = ptr.To(end.ExitCode)
-		return v
-	}
-	return failed(v1alpha1.ReasonPodLost, fmt.Sprintf(
-		"the cluster ended the run's Pod%s; create a new run to train again", because(pod.Status.Reason)))
+// jobEnded says that the Job controller is done with the Job: all of its Pods
+// have ended and been counted. Anything earlier is a promise only.
+func jobEnded(job *batchv1.Job) bool {
+	_, ended := jobEnd(job)
+	return ended
 }
 
-// failedPod is the newest Pod that counted: one that was disrupted was replaced.
-func failedPod(pods []corev1.Pod) (*corev1.Pod, bool) {
-	for i := range slices.Backward(pods) {
-		if !disrupted(&pods[i]) {
-			return &pods[i], true
+// jobEnd gives the condition that ended the Job.
+func jobEnd(job *batchv1.Job) (batchv1.JobCondition, bool) {
+	for _, c := range job.Status.Conditions {
+		final := c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed
+		if final && c.Status == corev1.ConditionTrue {
+			return c, true
 		}
 	}
-	return nil, false
+	return batchv1.JobCondition{}, false
 }
 
-func disrupted(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue
-	})
-}
+// firstPause and lastPause bound what lies between attempts that come to nothing.
+const (
+	firstPause = 10 * time.Second
+	lastPause  = 5 * time.Minute
+)
 
-// podTakenAway tells a step that failed from one that was stopped because
-// somebody deleted the Pod.
-func podTakenAway(pod *corev1.Pod) (verdict, bool) {
-	if pod.DeletionTimestamp.IsZero() {
-		return verdict{}, false
+// attemptPostponed waits longer before each attempt that follows several that came to
+// nothing. The first that is repeated is repeated at once.
+func attemptPostponed(o observed, _ Options) (plan, bool) {
+	n := fruitless(o.Run)
+	if n < 2 {
+		return plan{}, false
 	}
-	for _, name := range []string{staging.ContainerStageIn, staging.ContainerTrainer, staging.ContainerStageOut} {
-		end := container(pod, name).Terminated
-		if end != nil && end.ExitCode != 0 && end.ExitCode != exitKilled && end.ExitCode != exitTerminated {
-			return verdict{}, false
-		}
+	last := o.Run.Status.Attempts[len(o.Run.Status.Attempts)-1]
+	pause := min(firstPause<<min(n-2, 8), lastPause)
+	if last.EndTime == nil || o.Now.Sub(last.EndTime.Time) >= pause {
+		return plan{}, false
 	}
-	return failed(v1alpha1.ReasonPodLost, "the run's Pod was deleted before it ended; create a new run to train again"), true
-}
-
-// stageInReasons says what the stager's exit codes mean for a run.
-var stageInReasons = map[int32]struct{ reason, message string }{
-	staging.ExitDatasetCorrupt: {v1alpha1.ReasonDatasetCorrupt, "the dataset in the store differs from its manifest; upload the data again under another name, then delete this dataset"},
-	staging.ExitDenied:         {v1alpha1.ReasonStoreDenied, "the store or the broker refused to give the dataset; tell the administrator of the cluster"},
-	staging.ExitDiskFull:       {v1alpha1.ReasonDiskFull, "the node has no room for the dataset; use a smaller dataset or a node with a larger disk"},
-}
-
-func stageInFailure(_ observed, end *corev1.ContainerStateTerminated) verdict {
-	known, ok := stageInReasons[end.ExitCode]
-	if !ok {
-		known.reason = v1alpha1.ReasonStageInFailed
-		known.message = fmt.Sprintf("the dataset could not be downloaded (exit code %d%s); create a new run to try again", end.ExitCode, because(end.Reason))
-	}
-	return failed(known.reason, told(end, known.message))
-}
-
-func trainerFailure(o observed, end *corev1.ContainerStateTerminated) verdict {
-	logs := fmt.Sprintf("`kubectl lethe logs %s` shows its output", o.Run.Name)
-	switch end.Reason {
-	case "OOMKilled":
-		limit := "its node's memory"
-		if memory := o.Run.Spec.Trainer.Resources.Memory; memory != nil {
-			limit = "its limit of " + memory.String()
-		}
-		return failed(v1alpha1.ReasonOOMKilled, fmt.Sprintf(
-			"the trainer used more memory than %s; raise spec.trainer.resources.memory or lower the batch size in a new run", limit))
-	case "StartError", "ContainerCannotRun":
-		return failed(v1alpha1.ReasonNonZeroExit, fmt.Sprintf(
-			"the trainer's command could not be started (exit code %d); check that spec.trainer.command exists in the image and may be run by a user that is not root", end.ExitCode))
-	}
-	return failed(v1alpha1.ReasonNonZeroExit, fmt.Sprintf("the trainer ended with exit code %d; %s", end.ExitCode, logs))
-}
-
-func stageOutFailure(_ observed, end *corev1.ContainerStateTerminated) verdict {
-	return failed(v1alpha1.ReasonUploadFailed, told(end, fmt.Sprintf(
-		"the trainer ended well, but its artifacts could not be uploaded (exit code %d%s); create a new run to train again", end.ExitCode, because(end.Reason))))
-}
-
-// told prefers the stager's own words, which name no file of the user's. Anything
-// else in the message of a container is not shown: it may be user data.
-func told(end *corev1.ContainerStateTerminated, otherwise string) string {
-	if report, ok := staging.ParseReport(end.Message); ok && report.Message != "" {
-		return report.Message
-	}
-	return otherwise
-}
-
-// because shows a reason of the kubelet's, where it says more than "Error".
-func because(reason string) string {
-	if reason == "" || reason == "Error" {
-		return ""
-	}
-	return ", " + reason
+	return plan{Next: next{
+		After: pause - o.Now.Sub(last.EndTime.Time),
+		Why:   "attempts that fail in a row are repeated more and more slowly",
+	}}, true
 }

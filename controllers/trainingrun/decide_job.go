@@ -1,17 +1,17 @@
 package trainingrun
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
-// foreignJobInterval is how often a Job that is in the way is looked at again.
-const foreignJobInterval = time.Minute
+// foreignInterval is how often something of somebody else's that is in the way is looked
+// at again.
+const foreignInterval = time.Minute
 
 // jobNotOwned keeps the run's hands off a Job of its name that it did not make.
 func jobNotOwned(o observed, _ Options) (plan, bool) {
@@ -22,53 +22,83 @@ func jobNotOwned(o observed, _ Options) (plan, bool) {
 		Verdict: waiting(v1alpha1.ReasonJobNotOwned, fmt.Sprintf(
 			"a Job %q that is not this run's stands in its way; delete it, or create the run under another name", o.Job.Name)),
 		Next: next{
-			After: foreignJobInterval,
+			After: foreignInterval,
 			Why:   "the cache may hold only Jobs of runs, so no event tells when a foreign one goes",
 		},
 	}, true
 }
 
-// jobLost ends a run whose Job was there and is gone, or was replaced. It is not
-// made again: the trainer may have run for days, and running it twice would be
-// paid for twice.
+// serviceNotOwned keeps nodes from looking for each other behind a name that is somebody
+// else's. Services are not watched, so it is asked for when it matters.
+func serviceNotOwned(o observed, _ Options) (plan, bool) {
+	switch {
+	case !gang(o.Run):
+		return plan{}, false
+	case !o.ServiceAsked:
+		return plan{Ask: askService}, true
+	case o.Service == nil || owns(o.Run, o.Service):
+		return plan{}, false
+	}
+	return plan{
+		Verdict: waiting(v1alpha1.ReasonServiceNotOwned, fmt.Sprintf(
+			"a Service %q that is not this run's stands in the way of its nodes; delete it, or create the run under another name", resources.ServiceName(o.Run))),
+		Next: next{After: foreignInterval, Why: "Services are not watched"},
+	}, true
+}
+
+// jobLost ends a run whose Job was there and is gone, or was replaced, and that nobody
+// wished to stop. It is not made again: the trainer may have run for days, and running it
+// twice would be paid for twice.
 //
 // It waits for Pods that were cut off from the Job: while one runs, a copy of the
 // dataset exists, and a run that has ended no longer protects it.
 func jobLost(o observed, _ Options) (plan, bool) {
-	if o.ownJob() != nil || o.Run.Status.Dataset == nil {
+	if o.ownJob() != nil || !o.began() {
 		return plan{}, false
 	}
 	if pods := lingering(o.Strays); len(pods) > 0 {
 		return plan{Verdict: ending(o.Run, fmt.Sprintf(
 			"the run's Job was deleted, and the run ends as soon as its Pod %q is gone; delete the Pod if it stays", pods[0].Name))}, true
 	}
-	return plan{Verdict: failed(v1alpha1.ReasonJobLost,
-		"the run's Job was deleted by somebody else; delete the run instead of its Job, and create a new run to train again")}, true
+	return plan{
+		Verdict: explained(v1alpha1.ReasonJobLost, "the run's Job was deleted by somebody else"),
+		End:     &attemptEnd{Result: v1alpha1.AttemptStopped, Reason: v1alpha1.ReasonJobLost},
+	}, true
 }
 
 // ending keeps the state that the run has reached and says that it will not go on.
 func ending(run *v1alpha1.TrainingRun, message string) verdict {
 	state := run.Status.State
-	if state == "" {
+	if state == "" || state == v1alpha1.RunPending || state == v1alpha1.RunSuspended {
 		state = v1alpha1.RunStarting
 	}
 	return verdict{State: state, Reason: v1alpha1.ReasonEnding, Message: message}
 }
 
-// jobEnded says that the Job controller is done with the Job: all of its Pods
-// have ended and been counted. Anything earlier is a promise only.
-func jobEnded(job *batchv1.Job) bool {
-	_, ended := jobEnd(job)
-	return ended
+// jobQueued tells why a Job waits for its queue.
+func jobQueued(o observed, _ Options) (plan, bool) {
+	job := o.ownJob()
+	if job == nil || !suspendedJob(job) {
+		return plan{}, false
+	}
+	v := verdict{
+		State: v1alpha1.RunQueued, Reason: v1alpha1.ReasonQueued,
+		Message: "the run's Job is suspended (Job.spec.suspend), and not by the run; whoever did that lets it go on",
+	}
+	p := plan{Deadline: deadlineDue(o), Next: startTimer(o)}
+	if o.Run.Spec.QueueName != "" {
+		v.Reason, v.Message = cmp.Or(o.Queue.Reason, v.Reason), o.Queue.told()
+		p.Next = sooner(p.Next, next{After: queueInterval, Why: "what a queue says of a Job is not watched"})
+	}
+	p.Verdict = v
+	return p, true
 }
 
-// jobEnd gives the condition that ended the Job.
-func jobEnd(job *batchv1.Job) (batchv1.JobCondition, bool) {
-	for _, c := range job.Status.Conditions {
-		final := c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed
-		if final && c.Status == corev1.ConditionTrue {
-			return c, true
-		}
+// startTimer is when the attempt has waited for too long.
+func startTimer(o observed) next {
+	left, waits := startBy(o)
+	if !waits {
+		return next{}
 	}
-	return batchv1.JobCondition{}, false
+	return next{After: max(left, time.Second), Why: "the attempt is given up at limits.startWithin"}
 }

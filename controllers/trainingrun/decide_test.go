@@ -31,6 +31,15 @@ type outcome struct {
 	Delete   bool
 	Release  bool
 	After    time.Duration
+	// Service, and what follows, is about the attempt.
+	Service bool
+	Stop    string
+	End     v1alpha1.AttemptResult
+	// Settle counts Pods, and Deadline is the Job's new one; -1 for none.
+	Settle   int
+	Deadline int64
+	Prune    bool
+	Expire   bool
 	// Ask, and what follows, is about the artifacts.
 	Ask     question
 	Blocked string
@@ -40,7 +49,16 @@ type outcome struct {
 }
 
 func outcomeOf(p plan) outcome {
+	deadlineOf := func(d *deadline) int64 {
+		if d == nil {
+			return 0
+		}
+		return ptr.Deref(d.Seconds, -1)
+	}
 	return outcome{
+		Service: p.Service != nil, Stop: p.Stop, End: ptr.Deref(p.End, attemptEnd{}).Result, Settle: len(p.Settle),
+		Deadline: deadlineOf(p.Deadline), Prune: p.Prune != nil, Expire: p.Expire,
+
 		State: p.Verdict.State, Reason: p.Verdict.Reason, ExitCode: p.Verdict.ExitCode,
 		Create: p.Create != nil, Delete: p.Delete != nil, Release: p.Release, After: p.Next.After,
 		Ask: p.Ask, Blocked: ptr.Deref(p.Blocked, block{}).Reason, Count: p.Count, Erase: p.Erase, Retain: p.Retain,
@@ -98,7 +116,7 @@ func startCases() map[string]decideCase {
 		},
 		"a run starts on a dataset that is ready": {
 			observed: see(0, makeRun(), makeDataset()),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, Create: true},
+			want:     outcome{Create: true, After: brief},
 		},
 		"a run that could start asks for the store's identity first": {
 			observed: seeUnasked(makeRun(), makeDataset()),
@@ -125,12 +143,12 @@ func startCases() map[string]decideCase {
 		},
 		"a Job of the run's name that is not the run's is left alone": {
 			observed: see(0, makeRun(), makeDataset(), makeJob(foreign)),
-			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignJobInterval},
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignInterval},
 			says:     []string{`a Job "r"`, "delete it"},
 		},
 		"a Job that belonged to an earlier run of the name is left alone": {
 			observed: see(0, makeRun(func(r *v1alpha1.TrainingRun) { r.UID = "another" }), makeDataset(), makeJob()),
-			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignJobInterval},
+			want:     outcome{State: pending, Reason: v1alpha1.ReasonJobNotOwned, After: foreignInterval},
 		},
 		"a Job in the way does not hold a dataset back that is being erased": {
 			observed: see(0, makeRun(inState(pending)), makeDataset(erasing), makeJob(foreign)),
@@ -142,11 +160,17 @@ func startCases() map[string]decideCase {
 func podCases() map[string]decideCase {
 	bound := makeRun(inState(startNow), onceBound, guarded)
 	follow := func(mods ...func(*corev1.Pod)) observed { return see(time.Minute, bound, makeJob(), makePod(mods...)) }
-	starting := outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting}
+	// A minute after noon, an attempt has as long as this to start.
+	const untilStart = 24*time.Hour - time.Minute
+	starting := outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: untilStart}
 	return map[string]decideCase{
-		"a Job without a Pod is given some time": {
+		"a start is not told before it lasts": {
 			observed: see(4*time.Second, bound, makeJob()),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: podGrace - 4*time.Second},
+			want:     outcome{After: time.Second},
+		},
+		"a Job without a Pod is given some time": {
+			observed: see(6*time.Second, bound, makeJob()),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: podGrace - 6*time.Second},
 		},
 		"a Job without a Pod is asked about again": {
 			observed: see(time.Minute, bound, makeJob()),
@@ -154,17 +178,17 @@ func podCases() map[string]decideCase {
 		},
 		"a Pod that the cluster refuses is told without its changing name": {
 			observed: see(time.Minute, bound, makeJob(), `Error creating: pods "r-x7k2p" is forbidden: exceeded quota: gpus`),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodRejected},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonPodRejected, After: untilStart},
 			says:     []string{"asked again: forbidden: exceeded quota: gpus"},
 		},
 		"a Pod without any status starts": {observed: follow(), want: starting},
 		"a Pod that no node has room for is told with what it asks for": {
-			observed: follow(podCondition(corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonUnschedulable},
+			observed: follow(unplaced),
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonUnschedulable, After: untilStart},
 			says:     []string{"2 GPU(s), memory 16Gi", "kubectl describe pod -l lethe.dev/run=r"},
 		},
 		"a Pod that waits for its gates only starts": {
-			observed: follow(podCondition(corev1.PodScheduled, corev1.ConditionFalse, "SchedulingGated")),
+			observed: follow(func(p *corev1.Pod) { p.Spec.NodeName = "" }, podCondition(corev1.PodScheduled, corev1.ConditionFalse, "SchedulingGated")),
 			want:     starting,
 		},
 		"a dataset that is being downloaded is part of the start": {
@@ -173,25 +197,25 @@ func podCases() map[string]decideCase {
 		},
 		"an image that can not be pulled is told by its name": {
 			observed: follow(staged, waitsFor(staging.ContainerTrainer, "ImagePullBackOff")),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull, After: untilStart},
 			says:     []string{`"registry.example/digits:v1"`, "check its name and tag"},
 		},
 		"the first failed pull is told like the later ones": {
 			observed: follow(staged, waitsFor(staging.ContainerTrainer, "ErrImagePull")),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull, After: untilStart},
 		},
 		"an image name that is none is told": {
 			observed: follow(staged, waitsFor(staging.ContainerTrainer, "InvalidImageName")),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull, After: untilStart},
 		},
 		"the operator's own image is the administrator's matter": {
 			observed: follow(waitsFor(staging.ContainerStageIn, "ImagePullBackOff")),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonImagePull, After: untilStart},
 			says:     []string{"administrator", testOptions.StagerImage},
 		},
 		"a container that can not be made is told": {
 			observed: follow(staged, waitsFor(staging.ContainerTrainer, "CreateContainerConfigError")),
-			want:     outcome{State: startNow, Reason: v1alpha1.ReasonContainerError},
+			want:     outcome{State: startNow, Reason: v1alpha1.ReasonContainerError, After: untilStart},
 			says:     []string{"user that is not root"},
 		},
 		"a trainer that runs makes the run run": {
@@ -200,18 +224,23 @@ func podCases() map[string]decideCase {
 			says:     []string{"kubectl lethe logs r"},
 		},
 		"a trainer that ended well makes the run publish": {
-			observed: follow(staged, trained, runs(staging.ContainerStageOut)),
+			observed: see(12*time.Minute, bound, makeJob(), makePod(staged, trained, runs(staging.ContainerStageOut))),
 			want:     outcome{State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading},
 		},
+		"an upload is not told before it lasts": {
+			observed: see(11*time.Minute+time.Second, bound, makeJob(), makePod(staged, trained, runs(staging.ContainerStageOut))),
+			want:     outcome{After: brief - time.Second},
+		},
 		"a trainer that failed does not end the run before its Pod has ended": {
-			observed: follow(staged, ends(staging.ContainerTrainer, 3, "Error", ""), runs(staging.ContainerStageOut)),
+			observed: see(12*time.Minute, bound, makeJob(), makePod(staged, ends(staging.ContainerTrainer, 3, "Error", ""), runs(staging.ContainerStageOut))),
 			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding},
 			says:     []string{"exit code 3"},
 		},
 		"a Pod that was taken away is replaced and the run starts again": {
-			observed: follow(staged, ends(staging.ContainerTrainer, 143, "Error", ""),
-				podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler")),
-			want: starting,
+			observed: see(12*time.Minute, bound, makeJob(), makePod(staged, ends(staging.ContainerTrainer, 143, "Error", ""),
+				podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "PreemptionByScheduler"))),
+			// It counts from the end of the trainer.
+			want: outcome{State: startNow, Reason: v1alpha1.ReasonPodStarting, After: 24*time.Hour - time.Minute},
 		},
 		"a trainer that is being preempted still runs": {
 			observed: follow(staged, runs(staging.ContainerTrainer),
@@ -225,7 +254,7 @@ func podCases() map[string]decideCase {
 			want: outcome{State: runningNow, Reason: v1alpha1.ReasonTraining},
 		},
 		"criteria that are met are not the end of the Job": {
-			observed: see(time.Minute, bound, makeJob(jobCondition(batchv1.JobSuccessCriteriaMet)), makePod(staged, trained, published)),
+			observed: see(12*time.Minute, bound, makeJob(jobCondition(batchv1.JobSuccessCriteriaMet)), makePod(staged, trained, published)),
 			want:     outcome{State: v1alpha1.RunPublishing, Reason: v1alpha1.ReasonUploading},
 		},
 		"a Job whose status was not told yet is followed": {
@@ -238,19 +267,22 @@ func podCases() map[string]decideCase {
 func endCases() map[string]decideCase {
 	bound := makeRun(inState(runningNow), onceBound, guarded)
 	failure := func(mods ...func(*corev1.Pod)) observed {
-		return see(11*time.Minute, bound, makeJob(jobCondition(batchv1.JobFailed)), makePod(mods...))
+		return see(11*time.Minute, bound, makeJob(jobCondition(batchv1.JobFailed)), makePod(append(mods, podPhase(corev1.PodFailed))...))
 	}
 	stageIn := func(code int32, message string) observed {
 		return failure(ends(staging.ContainerStageIn, code, "Error", message))
 	}
 	failsWith := func(reason string, code *int32) outcome {
-		return outcome{State: fails, Reason: reason, ExitCode: code}
+		return outcome{State: fails, Reason: reason, ExitCode: code, End: v1alpha1.AttemptFailed, Settle: 1}
+	}
+	disruption := func(pods int) outcome {
+		return outcome{State: startNow, Reason: v1alpha1.ReasonDisrupted, End: v1alpha1.AttemptDisrupted, Settle: pods}
 	}
 	secret := "Traceback: /data/patients/alice.csv"
 	return map[string]decideCase{
 		"a run succeeds with its Job": {
-			observed: see(0, bound, makeJob(jobCondition(batchv1.JobComplete)), makePod(staged, trained, published)),
-			want:     outcome{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished},
+			observed: see(0, bound, makeJob(jobCondition(batchv1.JobComplete)), makePod(succeededPod)),
+			want:     outcome{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished, End: v1alpha1.AttemptSucceeded, Settle: 1},
 			says:     []string{"kubectl lethe artifacts r DIR"},
 		},
 		"a run that has ended stays as it ended": {
@@ -288,13 +320,13 @@ func endCases() map[string]decideCase {
 		},
 		"a command that is not in the image fails the run": {
 			observed: failure(staged, ends(staging.ContainerTrainer, 128, "StartError", secret)),
-			want:     failsWith(v1alpha1.ReasonNonZeroExit, exit(128)),
+			want:     failsWith(v1alpha1.ReasonContainerError, exit(128)),
 			says:     []string{"spec.trainer.command"},
 		},
 		"artifacts that could not be uploaded fail the run": {
 			observed: failure(staged, trained, ends(staging.ContainerStageOut, 75, "Error", secret)),
 			want:     failsWith(v1alpha1.ReasonUploadFailed, exit(75)),
-			says:     []string{"could not be uploaded (exit code 75)"},
+			says:     []string{"could not be uploaded: exit code 75"},
 		},
 		"an upload that was refused says it in the stager's words": {
 			observed: failure(staged, trained, ends(staging.ContainerStageOut, 77, "Error",
@@ -302,19 +334,24 @@ func endCases() map[string]decideCase {
 			want: failsWith(v1alpha1.ReasonUploadFailed, exit(77)),
 			says: []string{"the run has ended"},
 		},
-		"a Pod that disappeared fails the run": {
+		"a Pod that disappeared is made good": {
 			observed: see(0, bound, makeJob(jobCondition(batchv1.JobFailed))),
-			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+			want:     disruption(0),
 		},
-		"a Pod that was evicted before it began fails the run": {
+		"a Pod that was evicted before it began is made good": {
 			observed: failure(func(p *corev1.Pod) { p.Status.Reason = "UnexpectedAdmissionError" }),
-			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+			want:     disruption(1),
 			says:     []string{"UnexpectedAdmissionError"},
 		},
 		"a Pod that somebody deleted is not the trainer's failure": {
 			observed: failure(podDeleting, staged, ends(staging.ContainerTrainer, 143, "Error", "")),
-			want:     failsWith(v1alpha1.ReasonPodLost, nil),
+			want:     disruption(1),
 			says:     []string{"deleted"},
+		},
+		"Pods that disappear again and again fail the run": {
+			observed: see(0, makeRun(inState(runningNow), onceBound, guarded, after(disruptedAttempt, disruptedAttempt, disruptedAttempt)),
+				makeJobOf(makeRun(), 4, jobCondition(batchv1.JobFailed))),
+			want: outcome{State: fails, Reason: v1alpha1.ReasonPodLost, End: v1alpha1.AttemptFailed},
 		},
 		"a trainer that failed by itself did so also when its Pod is deleted later": {
 			observed: failure(podDeleting, staged, ends(staging.ContainerTrainer, 3, "Error", "")),
@@ -322,19 +359,24 @@ func endCases() map[string]decideCase {
 		},
 		"a Pod that was taken away earlier is not blamed": {
 			observed: see(0, bound, makeJob(jobCondition(batchv1.JobFailed)),
-				makePod(staged, ends(staging.ContainerTrainer, 3, "Error", "")),
-				makePod(named("r-2", time.Minute), staged, ends(staging.ContainerTrainer, 143, "Error", ""),
+				makePod(staged, ends(staging.ContainerTrainer, 3, "Error", ""), podPhase(corev1.PodFailed)),
+				makePod(named("r-2", time.Minute), staged, ends(staging.ContainerTrainer, 143, "Error", ""), podPhase(corev1.PodFailed),
 					podCondition(corev1.DisruptionTarget, corev1.ConditionTrue, "DeletionByTaintManager"))),
-			want: failsWith(v1alpha1.ReasonNonZeroExit, exit(3)),
+			want: outcome{State: fails, Reason: v1alpha1.ReasonNonZeroExit, ExitCode: exit(3), End: v1alpha1.AttemptFailed, Settle: 2},
+		},
+		"a Job that has ended before its Pods is waited with": {
+			observed: see(12*time.Minute, bound, makeJob(jobCondition(batchv1.JobFailed)), makePod(staged, runs(staging.ContainerTrainer))),
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding},
+			says:     []string{`"r-abcde"`},
 		},
 		"a Job that was deleted is not made again": {
 			observed: see(0, bound, makeDataset()),
-			want:     failsWith(v1alpha1.ReasonJobLost, nil),
-			says:     []string{"delete the run instead"},
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonJobLost, End: v1alpha1.AttemptStopped},
+			says:     []string{"deleted by somebody else"},
 		},
 		"a Job that was replaced is lost": {
 			observed: see(0, bound, makeJob(foreign)),
-			want:     failsWith(v1alpha1.ReasonJobLost, nil),
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonJobLost, End: v1alpha1.AttemptStopped},
 		},
 		"a run whose Job was cut off from its Pod waits for the Pod": {
 			observed: seeStray(bound, makePod(noController, podPhase(corev1.PodRunning))),
@@ -343,7 +385,7 @@ func endCases() map[string]decideCase {
 		},
 		"a Pod that was cut off and has ended is not waited for": {
 			observed: seeStray(bound, makePod(noController, podPhase(corev1.PodSucceeded))),
-			want:     failsWith(v1alpha1.ReasonJobLost, nil),
+			want:     outcome{State: fails, Reason: v1alpha1.ReasonJobLost, End: v1alpha1.AttemptStopped, Settle: 1},
 		},
 	}
 }
@@ -367,7 +409,7 @@ func deletionCases() map[string]decideCase {
 		},
 		"a deleted run waits for the Pods of a Job that is gone": {
 			observed: seeStray(deleted, makePod(podPhase(corev1.PodSucceeded))),
-			want:     ending,
+			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonEnding, Settle: 1},
 		},
 		"a deleted run without Pods asks the ledger what may be left": {
 			observed: see(0, deleted),
@@ -522,8 +564,8 @@ func TestDecide(t *testing.T) {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 			for _, part := range c.says {
-				if !strings.Contains(p.Verdict.Message, part) {
-					t.Errorf("message %q does not say %q", p.Verdict.Message, part)
+				if !strings.Contains(p.Verdict.summary(), part) {
+					t.Errorf("%q does not say %q", p.Verdict.summary(), part)
 				}
 			}
 			if strings.Contains(p.Verdict.Message, "alice") {
@@ -547,7 +589,8 @@ func TestIrreversiblePlansAreThoseThatCanNotBeTakenBack(t *testing.T) {
 	for name, c := range allCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want := c.want.Ask != askNothing || c.want.Create || c.want.Erase || c.want.Release || c.want.State.Finished()
+			want := c.want.Ask != askNothing || c.want.Create || c.want.Erase || c.want.Release || c.want.State.Finished() ||
+				c.want.Stop != "" || c.want.End != "" || c.want.Settle > 0 || c.want.Prune || c.want.Expire
 			if got := decide(c.observed, testOptions).irreversible(); got != want {
 				t.Errorf("irreversible = %v, want %v", got, want)
 			}

@@ -193,6 +193,26 @@ func (d *depot) Verify(_ context.Context, t erasure.Target) (empty bool, err err
 	return empty, err
 }
 
+func (d *depot) Prune(_ context.Context, t erasure.Target, keep []string) (removed int64, err error) {
+	err = d.step(func() error {
+		if err := d.check(t); err != nil {
+			return err
+		}
+		if len(keep) == 0 {
+			return erasure.ErrRefused
+		}
+		for key := range d.versions {
+			id, ok := objectkey.CheckpointOf(t.Prefix, key)
+			if ok && id < slices.Max(keep) && !slices.Contains(keep, id) {
+				delete(d.versions, key)
+				removed++
+			}
+		}
+		return nil
+	})
+	return removed, err
+}
+
 func (d *depot) Open(_ context.Context, record objectkey.LedgerRecord) error {
 	key := objectkey.OwnerPrefix(record.Namespace, record.UID)
 	return d.step(func() error {

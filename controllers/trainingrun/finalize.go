@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"slices"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 // runDeleted lets a deleted run go once nothing of it is left but artifacts that
@@ -27,16 +27,18 @@ func runDeleted(o observed, options Options) (plan, bool) {
 	}
 	var p plan
 	job := o.ownJob()
-	if job != nil && job.DeletionTimestamp.IsZero() {
-		p.Delete = job
+	for _, child := range []*batchv1.Job{job, o.Previous} {
+		if child != nil && child.DeletionTimestamp.IsZero() {
+			p.Delete = child
+		}
 	}
-	pods := slices.Concat(o.Pods, lingering(o.Strays))
-	if job == nil && len(pods) == 0 {
+	pods := slices.Concat(o.Pods, lingering(o.Strays), uncounted(o.Strays))
+	if job == nil && o.Previous == nil && len(pods) == 0 {
 		return reclaim(o, options), true
 	}
 	if len(pods) > 0 && !o.Run.Status.State.Finished() {
 		p.Verdict = ending(o.Run, fmt.Sprintf("the run is being deleted and waits until its Pod %q is gone; "+
-			"it gets %d s to write a last checkpoint. Delete the Pod if it stays", pods[0].Name, resources.TerminationGrace))
+			"it gets %s to write a last checkpoint. Delete the Pod if it stays", pods[0].Name, grace(o.Run)))
 	}
 	return p, true
 }
@@ -46,7 +48,16 @@ func runDeleted(o observed, options Options) (plan, bool) {
 // was cut off from its Job and has ended holds no data, and may stay for ever.
 func lingering(strays []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(strays), func(pod corev1.Pod) bool {
-		ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-		return ended && metav1.GetControllerOfNoCopy(&pod) == nil
+		return over(&pod) && metav1.GetControllerOfNoCopy(&pod) == nil
 	})
+}
+
+// uncounted picks the Pods that would keep their finalizer for ever if the run went.
+func uncounted(strays []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(strays), func(pod corev1.Pod) bool { return !accountable(&pod) })
+}
+
+// grace is the run's grace period, in words.
+func grace(run *v1alpha1.TrainingRun) string {
+	return fmt.Sprintf("%d s", int(run.Spec.Checkpoint.Grace().Seconds()))
 }

@@ -28,16 +28,29 @@ type observed struct {
 	// Run as it was read. nil: it does not exist, and nothing else is set.
 	Run *v1alpha1.TrainingRun
 	// Dataset that the run refers to. nil: not found, or not looked at because
-	// the run has its Job.
+	// the attempt has its Job.
 	Dataset *v1alpha1.DatasetRetention
-	// Job of the run's name, whoever owns it. nil: not found.
+	// From is the run whose checkpoint the first attempt begins with. nil: not found, or
+	// not looked at because it does not matter.
+	From *v1alpha1.TrainingRun
+	// Job of the attempt's name, whoever owns it. nil: not found.
 	Job *batchv1.Job
+	// Previous is the run's own Job of the attempt before. nil: it is gone, or was not
+	// looked at because the attempt has its Job.
+	Previous *batchv1.Job
 	// Pods of the run's own Job, oldest first.
 	Pods []corev1.Pod
-	// Strays are Pods that the run's Job made and that no Job controls any more.
+	// Strays are the other Pods of the run: of older attempts, or cut off from their Job.
 	Strays []corev1.Pod
+	// Queue is what the queue says of the Job, if it waits in one.
+	Queue queueState
+	// Service of the run's name, whoever owns it. nil: not found, or not asked for.
+	Service      *corev1.Service
+	ServiceAsked bool
+	// Pruned is what this process remembers of the run's old checkpoints. nil: nothing.
+	Pruned *prunedUpTo
 	// Refusal is the API server's last answer to the Job controller's attempts to
-	// make the Pod. "": it refused nothing, or it was not asked because a Pod exists.
+	// make a Pod. "": it refused nothing, or it was not asked because none is missing.
 	Refusal string
 	// Identity of the store that artifacts would go to. "": not asked for.
 	Identity string
@@ -66,28 +79,58 @@ func (r *Reconciler) observe(ctx context.Context, from source, key client.Object
 		return o, err
 	}
 	o.Run = run
+	o.Pruned = r.pruned.of(key, run.UID)
 	if o.settled() {
-		return o, nil
+		return o, o.readPods(ctx, from)
 	}
-	jobKey := client.ObjectKey{Namespace: run.Namespace, Name: resources.JobName(run)}
-	if o.Job, err = get(ctx, from, jobKey, &batchv1.Job{}); err != nil {
+	if err := o.readJobs(ctx, from); err != nil {
 		return o, err
-	}
-	if o.ownJob() == nil {
-		datasetKey := client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.DatasetRef.Name}
-		if o.Dataset, err = get(ctx, from, datasetKey, &v1alpha1.DatasetRetention{}); err != nil {
-			return o, err
-		}
 	}
 	if err := o.readPods(ctx, from); err != nil {
 		return o, err
+	}
+	if job := o.ownJob(); job != nil && suspendedJob(job) && run.Spec.QueueName != "" && !jobEnded(job) {
+		if o.Queue, err = r.queueReason(ctx, job); err != nil {
+			return o, err
+		}
 	}
 	o.Refusal, err = r.refusal(ctx, o)
 	return o, err
 }
 
+// readJobs reads the attempt's Job and, while there is none, what the next attempt
+// depends on.
+func (o *observed) readJobs(ctx context.Context, from source) (err error) {
+	run, n := o.Run, o.number()
+	at := func(name string) client.ObjectKey { return client.ObjectKey{Namespace: run.Namespace, Name: name} }
+	if o.Job, err = get(ctx, from, at(resources.JobName(run, n)), &batchv1.Job{}); err != nil || o.ownJob() != nil {
+		return err
+	}
+	if n > 1 {
+		previous, err := get(ctx, from, at(resources.JobName(run, n-1)), &batchv1.Job{})
+		if err != nil {
+			return err
+		}
+		if previous != nil && owns(run, previous) {
+			o.Previous = previous
+		}
+	}
+	if o.Dataset, err = get(ctx, from, at(run.Spec.DatasetRef.Name), &v1alpha1.DatasetRetention{}); err != nil {
+		return err
+	}
+	if c := run.Spec.Checkpoint; n == 1 && c.Resume == v1alpha1.ResumeFrom && c.From != nil {
+		o.From, err = get(ctx, from, at(c.From.RunName), &v1alpha1.TrainingRun{})
+	}
+	return err
+}
+
+// owns says that the run made the object: it can not be told from a name, or a label.
+func owns(run *v1alpha1.TrainingRun, child client.Object) bool {
+	return metav1.IsControlledBy(child, run)
+}
+
 // settled says that the run has ended and is not being deleted: nothing is left
-// to find out about it.
+// to find out about it, but whether a Pod still waits to be let go.
 func (o observed) settled() bool {
 	return o.Run.Status.State.Finished() && o.Run.DeletionTimestamp.IsZero()
 }
@@ -95,7 +138,7 @@ func (o observed) settled() bool {
 // ownJob is the Job when it is the run's own. A tenant can make a Job of any
 // name, so the name alone proves nothing.
 func (o observed) ownJob() *batchv1.Job {
-	if o.Job == nil || !metav1.IsControlledBy(o.Job, o.Run) {
+	if o.Job == nil || !owns(o.Run, o.Job) {
 		return nil
 	}
 	return o.Job
@@ -116,7 +159,7 @@ func (o *observed) readPods(ctx context.Context, from source) error {
 				o.Strays = append(o.Strays, slim(pod))
 			}
 		}
-	}, client.InNamespace(o.Run.Namespace), client.MatchingLabels{v1alpha1.LabelRun: o.Run.Name})
+	}, client.InNamespace(o.Run.Namespace), from.podsOf(o.Run.Name))
 	if err != nil {
 		return fmt.Errorf("list pods of training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
 	}
@@ -133,7 +176,7 @@ func (o *observed) readPods(ctx context.Context, from source) error {
 // them in a cluster to keep them for this one question.
 func (r *Reconciler) refusal(ctx context.Context, o observed) (string, error) {
 	job := o.ownJob()
-	if job == nil || jobEnded(job) || len(o.Pods) > 0 || o.Now.Sub(job.CreationTimestamp.Time) < podGrace {
+	if job == nil || jobEnded(job) || suspendedJob(job) || !missing(o) || o.Now.Sub(job.CreationTimestamp.Time) < podGrace {
 		return "", nil
 	}
 	var message string

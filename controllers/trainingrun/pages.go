@@ -7,6 +7,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 // page is how many objects the API server is asked for at once. Few, because a tenant
@@ -24,6 +26,20 @@ type source struct {
 // cached and straight are the cache and the API server itself.
 func (r *Reconciler) cached() source   { return source{Reader: r.client} }
 func (r *Reconciler) straight() source { return source{Reader: r.live, page: page} }
+
+// podsByRun finds Pods by their label in the cache, without a look at all the others of
+// the namespace.
+const podsByRun = "metadata.labels." + v1alpha1.LabelRun
+
+func runLabel(o client.Object) []string { return []string{o.GetLabels()[v1alpha1.LabelRun]} }
+
+// podsOf selects the Pods that carry the label of a run.
+func (s source) podsOf(run string) client.ListOption {
+	if s.page == 0 {
+		return client.MatchingFields{podsByRun: run}
+	}
+	return client.MatchingLabels{v1alpha1.LabelRun: run}
+}
 
 // eachPage gives visit one page after the other. All of them are of one version of the
 // cluster, so that nothing is overlooked that was there when the list began.
@@ -50,16 +66,18 @@ func eachPage[L client.ObjectList](ctx context.Context, from source, fresh func(
 func podList() *corev1.PodList     { return &corev1.PodList{} }
 func eventList() *corev1.EventList { return &corev1.EventList{} }
 
-// slim keeps of a Pod what decisions are made on: whose it is, the images of its
+// slim keeps of a Pod what decisions are made on: whose it is, where, the images of its
 // containers, and how it goes.
 func slim(pod *corev1.Pod) corev1.Pod {
 	return corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels,
 			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
-			OwnerReferences: pod.OwnerReferences,
+			DeletionGracePeriodSeconds: pod.DeletionGracePeriodSeconds,
+			OwnerReferences:            pod.OwnerReferences, Finalizers: pod.Finalizers,
 		},
 		Spec: corev1.PodSpec{
+			NodeName:       pod.Spec.NodeName,
 			InitContainers: slimContainers(pod.Spec.InitContainers), Containers: slimContainers(pod.Spec.Containers),
 		},
 		Status: corev1.PodStatus{

@@ -2,9 +2,8 @@ package trainingrun
 
 import (
 	"errors"
-	"time"
+	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,17 +26,32 @@ func report(o observed, p plan, actErr error, options Options) v1alpha1.Training
 	if deleted {
 		tellArtifacts(&status, o, p, actErr)
 	}
+	if actErr == nil {
+		tellPods(&status, o, p)
+	}
 	switch {
 	case actErr == nil && p.Verdict.State != "":
 		tellRun(&status, o, p, options)
 		status.ObservedGeneration = o.Run.Generation
 	case actErr != nil && !deleted:
-		refusal := plan{Verdict: refused(actErr)}
+		refusal := plan{Verdict: refused(o, actErr)}
 		if refusal.Verdict.State != "" {
 			tellRun(&status, o, refusal, options)
 		}
 	}
 	return status
+}
+
+// tellPods writes into the status what must not get lost of the Pods: which attempt they
+// are, and what they consumed.
+func tellPods(status *v1alpha1.TrainingRunStatus, o observed, p plan) {
+	if p.Verdict.State == "" && len(p.Settle) == 0 {
+		return
+	}
+	if !o.Run.Status.State.Finished() {
+		tellAttempt(status, o, p)
+	}
+	tellUsage(status, o, p)
 }
 
 // tellRun writes the plan's verdict into the status, and what belongs to it.
@@ -49,18 +63,28 @@ func tellRun(status *v1alpha1.TrainingRunStatus, o observed, p plan, options Opt
 		status.Dataset = boundDataset(o, p)
 	}
 	status.StartTime = startTime(o)
-	status.Usage = usage(o, v.State)
 	if v.State.Finished() {
 		status.CompletionTime = completionTime(o)
+		if status.Usage == nil {
+			status.Usage = &v1alpha1.Usage{}
+		}
 	}
 	if v.State == v1alpha1.RunSucceeded {
 		status.Artifacts = artifacts(o, options)
 	}
 	if v.State == v1alpha1.RunFailed {
-		status.Failure = &v1alpha1.RunFailure{Reason: v.Reason, Message: v.Message, ExitCode: v.ExitCode}
+		status.Failure = runFailure(v)
 	}
-	for _, condition := range conditions(v, status.Dataset != nil) {
+	has := func(kind string) bool { return apimeta.FindStatusCondition(status.Conditions, kind) != nil }
+	for _, condition := range slices.Concat(conditions(v, status.Dataset != nil), occasional(o, p, has)) {
 		set(status, condition, o)
+	}
+}
+
+func runFailure(v verdict) *v1alpha1.RunFailure {
+	return &v1alpha1.RunFailure{
+		Reason: v.Reason, Blame: v.Blame, Message: v.Message, Hint: clip(v.Hint),
+		Container: v.Container, Node: v.Node, ExitCode: v.ExitCode, LogTail: v.LogTail,
 	}
 }
 
@@ -90,10 +114,10 @@ func set(status *v1alpha1.TrainingRunStatus, condition metav1.Condition, o obser
 	apimeta.SetStatusCondition(&status.Conditions, condition)
 }
 
-// refused turns into a verdict that the API server refuses the Job (a quota, a
+// refused turns into a verdict that the API server refuses a child (a quota, a
 // policy, or a value that only it can judge), or that the store is away. Other
 // errors say nothing about the run and give the zero verdict.
-func refused(err error) verdict {
+func refused(o observed, err error) verdict {
 	var fault *storeFault
 	if errors.As(err, &fault) {
 		return storeWaits(fault)
@@ -103,9 +127,12 @@ func refused(err error) verdict {
 		return verdict{}
 	}
 	var status apierrors.APIStatus
-	message := "the cluster refuses the run's Job and is asked again"
+	message := "the cluster refuses the run's " + create.kind + " and is asked again"
 	if errors.As(err, &status) {
 		message += ": " + status.Status().Message
+	}
+	if o.number() > 1 {
+		return starting(v1alpha1.ReasonPodRejected, message)
 	}
 	return waiting(v1alpha1.ReasonPodRejected, message)
 }
@@ -126,54 +153,12 @@ func boundDataset(o observed, p plan) *v1alpha1.BoundDataset {
 // startTime is when a trainer of the run first started. nil: none has.
 func startTime(o observed) *metav1.Time {
 	first := o.Run.Status.StartTime
-	for _, span := range trainerSpans(o) {
-		if first == nil || span.start.Before(first) {
-			first = &span.start
+	for _, pod := range slices.Concat(o.Pods, o.Strays) {
+		if s, ran := trainerSpan(&pod, o.Now); ran && (first == nil || s.start.Before(first)) {
+			first = &s.start
 		}
 	}
 	return first
-}
-
-// usage charges the time from the start to the end of each trainer. One that
-// still runs is charged when it ends, so that the status is not written again and
-// again. Pods that were removed meanwhile stay in the sum that the status has.
-func usage(o observed, state v1alpha1.RunState) *v1alpha1.Usage {
-	var seconds int64
-	for _, span := range trainerSpans(o) {
-		if span.end != nil {
-			held := span.end.Sub(span.start.Time)
-			seconds += resources.GPUs(o.Run) * int64((held+time.Second-1)/time.Second)
-		}
-	}
-	charged := o.Run.Status.Usage
-	if charged != nil {
-		seconds = max(seconds, charged.GPUSeconds)
-	}
-	if seconds == 0 && charged == nil && !state.Finished() {
-		return nil
-	}
-	return &v1alpha1.Usage{GPUSeconds: max(seconds, 0)}
-}
-
-// span is the time for which a trainer ran. end is nil while it does.
-type span struct {
-	start metav1.Time
-	end   *metav1.Time
-}
-
-func trainerSpans(o observed) []span {
-	var spans []span
-	for _, pods := range [][]corev1.Pod{o.Pods, o.Strays} {
-		for i := range pods {
-			switch state := container(&pods[i], staging.ContainerTrainer); {
-			case state.Running != nil:
-				spans = append(spans, span{start: state.Running.StartedAt})
-			case state.Terminated != nil && !state.Terminated.StartedAt.IsZero():
-				spans = append(spans, span{start: state.Terminated.StartedAt, end: &state.Terminated.FinishedAt})
-			}
-		}
-	}
-	return spans
 }
 
 // completionTime is when the Job ended; now for a run that ended without one.

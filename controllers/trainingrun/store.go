@@ -11,6 +11,7 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/controllers/erasure"
 	"github.com/lethe-dev/lethe/controllers/erasure/ledger"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 // Eraser takes artifacts out of the store. Every method may be repeated after a
@@ -29,6 +30,9 @@ type Eraser interface {
 	Erase(ctx context.Context, t erasure.Target, progress func(erasure.Inventory)) (erasure.Inventory, error)
 	// Verify lists the target anew and reports whether it is empty.
 	Verify(ctx context.Context, t erasure.Target) (bool, error)
+	// Prune removes what lies under checkpoints that are older than the newest of those
+	// to keep and not among them, in all versions, and gives how many. keep is not empty.
+	Prune(ctx context.Context, t erasure.Target, keep []string) (removed int64, err error)
 }
 
 // Ledger remembers in the store whose data may be there. Its errors are the
@@ -94,6 +98,8 @@ const (
 	askAccount
 	// askInventory: what would an erase remove?
 	askInventory
+	// askService: who has the name by which the nodes are to find each other?
+	askService
 )
 
 // ask adds the answer to the observation. The error is the API server's; what the
@@ -106,6 +112,8 @@ func (r *Reconciler) ask(ctx context.Context, o *observed, q question) error {
 		return r.askAccount(ctx, o)
 	case askInventory:
 		o.StoreErr = r.askInventory(ctx, o)
+	case askService:
+		return r.askService(ctx, o)
 	case askNothing:
 	}
 	return nil
@@ -121,6 +129,17 @@ func (r *Reconciler) askIdentity(ctx context.Context, o *observed) error {
 	}
 	o.Identity = identity
 	return nil
+}
+
+// askService reads live: Services are not in the cache, which would hold all of the
+// cluster's for the few runs with several nodes.
+func (r *Reconciler) askService(ctx context.Context, o *observed) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	key := client.ObjectKey{Namespace: o.Run.Namespace, Name: resources.ServiceName(o.Run)}
+	o.Service, err = get(ctx, r.live, key, &corev1.Service{})
+	o.ServiceAsked = true
+	return err
 }
 
 func (r *Reconciler) askAccount(ctx context.Context, o *observed) error {

@@ -38,8 +38,8 @@ import (
 
 func TestMain(m *testing.M) { apitest.Main(m) }
 
-// deadline is how long a story waits for the operator before it fails.
-const deadline = time.Minute
+// storyTime is how long a story waits for the operator before it fails.
+const storyTime = time.Minute
 
 // stage is a namespace of a real API server with the operator at work in it. The
 // test plays everybody else.
@@ -159,7 +159,7 @@ func (s *stage) must(err error) {
 // eventually asks until the answer is "", and fails with the last answer.
 func (s *stage) eventually(ask func() string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(s.t.Context(), storyTime)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -170,7 +170,7 @@ func (s *stage) eventually(ask func() string) {
 		}
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("after %s still: %s", deadline, answer)
+			s.t.Fatalf("after %s still: %s", storyTime, answer)
 		case <-tick.C:
 		}
 	}
@@ -258,6 +258,7 @@ func (s *stage) podOf(job *batchv1.Job) *corev1.Pod {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: job.Name + "-", Namespace: s.namespace, Labels: job.Spec.Template.Labels,
+			Finalizers: job.Spec.Template.Finalizers,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 		},
 		Spec: job.Spec.Template.Spec,
@@ -517,7 +518,7 @@ func TestStoryFinishedRunsAreNotWritten(t *testing.T) {
 			run := s.newRun("r-" + string(rune('a'+n/26)) + string(rune('a'+n%26)))
 			s.must(s.client.Create(s.t.Context(), run))
 			run.Status = reportOn(see(time.Hour, makeRun(onceBound),
-				makeJob(jobCondition(batchv1.JobComplete)), makePod(staged, trained, published)))
+				makeJob(jobCondition(batchv1.JobComplete)), makePod(succeededPod)))
 			s.must(s.client.Status().Update(s.t.Context(), run))
 		}
 	})

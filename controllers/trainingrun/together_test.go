@@ -94,8 +94,7 @@ func (a auditor) Identity(ctx context.Context, bucket string) (string, error) {
 func (w *whole) end() {
 	w.t.Helper()
 	w.remove(makeRun())
-	pod := makePod()
-	w.drive(func() { w.remove(&pod) })
+	w.drive(func() { w.podGoes() })
 }
 
 // drive reconciles until nothing changes any more, and again after the event.

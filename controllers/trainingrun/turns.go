@@ -13,6 +13,8 @@ const (
 	// maxBriefs is how many short calls to the store are made at once. They take
 	// milliseconds, or storeTimeout while the store hangs.
 	maxBriefs = 4
+	// maxPrunes is how many runs' old checkpoints are cleared away at once.
+	maxPrunes = 4
 	// patience is how long a worker waits for a turn: long enough for many small
 	// erases to follow one another without a gap, and short enough for the workers
 	// not to be used up by those who wait.

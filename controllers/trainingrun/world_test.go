@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -21,6 +22,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/internal/index"
+	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // world is an API server in memory, with a reconciler that talks to it through a
@@ -123,6 +125,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.server = fake.NewClientBuilder().WithScheme(scheme).
 		WithStatusSubresource(&v1alpha1.TrainingRun{}, &batchv1.Job{}, &corev1.Pod{}).
 		WithIndex(&v1alpha1.TrainingRun{}, index.RunsByDataset, index.DatasetOfRun).
+		WithIndex(&corev1.Pod{}, podsByRun, runLabel).
 		WithIndex(&corev1.Event{}, "involvedObject.uid", eventField(func(e *corev1.Event) string { return string(e.InvolvedObject.UID) })).
 		WithIndex(&corev1.Event{}, "reason", eventField(func(e *corev1.Event) string { return e.Reason })).
 		WithObjects(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -176,7 +179,8 @@ func (l *callLog) funcs() interceptor.Funcs {
 		Create: func(ctx context.Context, c client.WithWatch, o client.Object, opts ...client.CreateOption) error {
 			return l.do(fmt.Sprintf("create %T", o), func() error {
 				if job, ok := o.(*batchv1.Job); ok {
-					job.UID, job.CreationTimestamp = jobUID, at(0)
+					n, _ := strconv.ParseInt(job.Labels[v1alpha1.LabelAttempt], 10, 32)
+					job.UID, job.CreationTimestamp = uidOfJob(int32(n)), at(0)
 				}
 				return c.Create(ctx, o, opts...)
 			})
@@ -246,11 +250,43 @@ func (w *world) must(err error) {
 	}
 }
 
-// podIs places the Pod of the run's Job.
+// podIs makes the Pod of the run's Job, or says how it is now.
 func (w *world) podIs(mods ...func(*corev1.Pod)) {
 	w.t.Helper()
-	pod := makePod(mods...)
-	w.place(&pod)
+	w.isNow(makePod(mods...))
+}
+
+// isNow makes a Pod, or says how it is now.
+func (w *world) isNow(pod corev1.Pod) {
+	w.t.Helper()
+	var there corev1.Pod
+	err := w.server.Get(w.t.Context(), client.ObjectKeyFromObject(&pod), &there)
+	if apierrors.IsNotFound(err) {
+		w.must(w.server.Create(w.t.Context(), &pod))
+		return
+	}
+	w.must(err)
+	there.Status = pod.Status
+	w.must(w.server.Status().Update(w.t.Context(), &there))
+}
+
+// podGoes plays the garbage collector, and the kubelet if the Pod's time is not counted
+// yet: it is deleted, its trainer ends, and it goes when nothing holds it any more.
+func (w *world) podGoes() {
+	w.t.Helper()
+	w.goes(makePod(staged, ends(staging.ContainerTrainer, 143, "Error", ""), podPhase(corev1.PodFailed)))
+}
+
+// goes deletes a Pod that ends as it is given.
+func (w *world) goes(pod corev1.Pod) {
+	w.t.Helper()
+	w.remove(&pod)
+	err := w.server.Get(w.t.Context(), client.ObjectKeyFromObject(&pod), &corev1.Pod{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	w.must(err)
+	w.isNow(pod)
 }
 
 // jobIs writes the status of the run's Job.

@@ -124,6 +124,7 @@ func (b *bench) measure(s *script, method string) (sample, error) {
 		got = o.sample
 		if method == bare {
 			got.took = time.Duration(o.Seconds * float64(time.Second))
+			got.listing = time.Duration(o.Listing * float64(time.Second))
 		}
 	}
 	if err != nil {

@@ -52,6 +52,9 @@ type answer struct {
 	Seconds float64
 	// Removed one by one.
 	Removed int64
+	// Listing is how many seconds a method needed to learn what there is, if that is not
+	// among the other ones.
+	Listing float64
 }
 
 func runChild(ctx context.Context, args []string, env environment) error {
@@ -141,6 +144,7 @@ func eraseBare(ctx context.Context, o order) (answer, error) {
 		return answer{}, err
 	}
 	var known []deletedObject
+	begin := time.Now()
 	for v, err := range client.ListVersions(ctx, o.Target.Bucket, o.Target.Prefix) {
 		if err != nil {
 			return answer{}, err
@@ -150,6 +154,7 @@ func eraseBare(ctx context.Context, o order) (answer, error) {
 		}
 		known = append(known, deletedObject{Key: v.Key, VersionID: v.ID})
 	}
+	listing := time.Since(begin)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	s := bareSender{order: o, http: &http.Client{Transport: &http.Transport{
@@ -170,7 +175,7 @@ func eraseBare(ctx context.Context, o order) (answer, error) {
 		group.Go(func() error { return s.send(ctx, body) })
 	}
 	err = group.Wait()
-	return answer{Seconds: time.Since(start).Seconds(), Removed: int64(len(known))}, err
+	return answer{Seconds: time.Since(start).Seconds(), Removed: int64(len(known)), Listing: listing.Seconds()}, err
 }
 
 type bareSender struct {

@@ -90,6 +90,9 @@ func (b *bench) round(s *script, round int) (map[string]sample, error) {
 		}
 		fmt.Fprintf(b.env.stdout, "round %d: %-13s %8.2f s\n", round+1, method, got.took.Seconds())
 		samples[method] = got
+		if method == bare {
+			samples[bareListing] = sample{took: got.took + got.listing, cpu: got.cpu, server: got.server, peak: got.peak}
+		}
 	}
 	return samples, nil
 }

@@ -28,13 +28,17 @@ func main() {
 
 func run(ctx context.Context, args []string, env environment) error {
 	if len(args) == 0 {
-		return errors.New("name a benchmark: erase")
+		return errors.New("name a benchmark: erase or stage")
 	}
 	switch args[0] {
 	case "erase":
 		return benchErase(ctx, args[1:], env)
+	case "stage":
+		return benchStage(ctx, args[1:], env)
+	case stageChildName:
+		return runStageChild(ctx, args[1:], env)
 	case childName:
 		return runChild(ctx, args[1:], env)
 	}
-	return fmt.Errorf("there is no benchmark %q; there is: erase", args[0])
+	return fmt.Errorf("there is no benchmark %q; there are: erase and stage", args[0])
 }

@@ -22,7 +22,7 @@ func measured(rounds ...map[string]int) results {
 }
 
 func good() map[string]int {
-	return map[string]int{portable: 100, fast: 5, bare: 90, rclonePurge: 400, rcloneDelete: 150}
+	return map[string]int{portable: 100, fast: 5, bare: 90, bareListing: 110, rclonePurge: 400, rcloneDelete: 150}
 }
 
 func TestBars(t *testing.T) {
@@ -35,6 +35,7 @@ func TestBars(t *testing.T) {
 		"all is kept":                 {},
 		"slower than rclone's better": {change: func(m map[string]int) { m[rcloneDelete] = 149 }, missed: []string{"portable >= 1.5 x rclone delete"}},
 		"slower than the server":      {change: func(m map[string]int) { m[bare] = 89 }, missed: []string{"portable >= 0.9 x bare"}},
+		"slower than who lists too":   {change: func(m map[string]int) { m[bareListing] = 89 }, missed: []string{"portable >= 0.9 x bare, listed"}},
 		"a fast path that is not":     {change: func(m map[string]int) { m[fast] = 6 }, missed: []string{"fast >= 20.0 x portable"}},
 		"too much memory":             {memory: 128 << 20, missed: []string{"memory of the engine with 1000 versions < 128 MiB"}},
 		"no memory was measured":      {memory: -1, missed: []string{"memory of the engine with 1000 versions < 128 MiB"}},

@@ -207,7 +207,13 @@ func newNamespace(t *testing.T) string {
 // eventually polls until check says yes. It fails the test with what check saw last.
 func eventually(t *testing.T, what string, check func(ctx context.Context) (done bool, saw string, err error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	within(t, patience, what, check)
+}
+
+// within is eventually for what may take another time.
+func within(t *testing.T, limit time.Duration, what string, check func(ctx context.Context) (done bool, saw string, err error)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
@@ -224,7 +230,7 @@ func eventually(t *testing.T, what string, check func(ctx context.Context) (done
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %s for %s; saw last: %s", patience, what, last)
+			t.Fatalf("waited %s for %s; saw last: %s", limit, what, last)
 		case <-tick.C:
 		}
 	}

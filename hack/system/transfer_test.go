@@ -63,6 +63,7 @@ func TestStoreStopsDuringStageIn(t *testing.T) {
 	back := withoutStore(t)
 	stageIn.until("The store does not answer")
 	waitRunReason(t, ns, "patient", v1alpha1.ReasonPodStarting)
+	stayAway(t)
 	back()
 	stageIn.until("The store answers again")
 	waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
@@ -103,6 +104,7 @@ func TestStoreStopsDuringStageOut(t *testing.T) {
 	if run := waitRun(t, ns, "patient", v1alpha1.RunPublishing); run.Status.Artifacts != nil {
 		t.Errorf("the run names artifacts that the store can't hold: %+v", run.Status.Artifacts)
 	}
+	stayAway(t)
 	back()
 	run = waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
 	manifest := readObject(t, at.Bucket, objectkey.Manifest(at.Prefix))

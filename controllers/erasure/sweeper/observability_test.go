@@ -149,6 +149,8 @@ func TestAlertsKnowTheirLabels(t *testing.T) {
 	t.Parallel()
 	known := map[string]bool{
 		v1alpha1.ReasonOnHold: true, v1alpha1.ReasonRunsActive: true, v1alpha1.ReasonUploadsPossible: true, "lethe-metrics": true,
+		string(v1alpha1.RunPending): true, string(v1alpha1.RunQueued): true, string(v1alpha1.RunStarting): true, string(v1alpha1.RunFailed): true,
+		string(v1alpha1.BlamePlatform): true,
 	}
 	for _, kind := range kinds {
 		known[string(kind)] = true

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -15,10 +16,12 @@ import (
 
 const (
 	// largeFile is the size in bytes above which a file is fetched in ranges.
-	largeFile = rangeSize
+	largeFile = 16 << 20
 	// rangeSize is the length of one range in bytes: long enough that a request's
-	// cost does not count, short enough that a lost one is cheap to repeat.
-	rangeSize = 16 << 20
+	// cost does not count, short enough to be kept in memory until it is hashed.
+	rangeSize = 8 << 20
+	// rangeBuffers is how many ranges are in memory at most.
+	rangeBuffers = 6
 	// bufferSize is what each worker holds in memory, in bytes.
 	bufferSize = 256 << 10
 	// stallTimeout is how long a transfer may go without a byte before its
@@ -27,13 +30,44 @@ const (
 	stallTimeout = time.Minute
 )
 
-// Broker answers the pod (brokerclient.Client is one). Its errors are told apart
-// by brokerclient.Retryable. Both calls may be repeated at will.
-type Broker interface {
+// Granter gives what a step needs; stage-in and stage-out both ask it.
+type Granter interface {
 	// Stage gives new credentials for a step at each call.
 	Stage(ctx context.Context, step staging.Step) (staging.StageGrant, error)
+}
+
+// Watcher tells what goes on beside the stager. All may be repeated at will.
+type Watcher interface {
 	// Trainer answers late while the trainer runs, see staging.PathTrainer.
 	Trainer(ctx context.Context) (staging.TrainerStatus, error)
+	// Gang answers late while a node is missing, see staging.PathGang.
+	Gang(ctx context.Context) (staging.GangStatus, error)
+	// Log gives what the trainer has put out since a moment.
+	Log(ctx context.Context, asked staging.LogRequest) (staging.LogAnswer, error)
+}
+
+// Recorder writes down what the stager tells of the trainer.
+type Recorder interface {
+	// Progress takes each sequence number once, and greater ones than before only.
+	Progress(ctx context.Context, told staging.ProgressRequest) error
+	// Checkpoint answers when it is written down. It may be repeated.
+	Checkpoint(ctx context.Context, stored staging.CheckpointRequest) error
+}
+
+// Broker answers the pod (brokerclient.Client is one). Its errors are told apart
+// by brokerclient.Retryable.
+type Broker interface {
+	Granter
+	Watcher
+	Recorder
+}
+
+// Node says which of the run's nodes this is.
+type Node struct {
+	// Index from 0.
+	Index int
+	// Count of the run's nodes; 0 is 1.
+	Count int
 }
 
 // Store is what the agent needs of the object store (objectstore.Client is one).
@@ -49,7 +83,7 @@ type Store interface {
 // CredentialsFunc gives the credentials of the moment.
 type CredentialsFunc = func(context.Context) (objectstore.Credentials, error)
 
-// Options are what both steps need. All are required but for the last two.
+// Options are what both steps need. All are required but for the last three.
 type Options struct {
 	Broker Broker
 	// Connect makes a client for a granted place; it sends nothing.
@@ -58,6 +92,8 @@ type Options struct {
 	Clock   clock.WithDelayedExecution
 	// Random gives numbers from 0 to below 1 that spread the retries of many pods.
 	Random func() float64
+	// Node is the first of one by default.
+	Node Node
 	// Patience is how long an unanswered request is repeated; 0 for the step's
 	// default.
 	Patience time.Duration
@@ -124,18 +160,56 @@ func (s *session) open(ctx context.Context) (staging.StageGrant, error) {
 	if err != nil {
 		return staging.StageGrant{}, err
 	}
-	place := l.grant.Store
-	s.bucket, s.prefix = place.Bucket, place.Prefix
-	s.store, err = s.Connect(place, s.grants.credentials)
+	return l.grant, s.connect(l.grant.Store, s.grants.credentials)
+}
+
+// connect makes the client for a granted place.
+func (s *session) connect(place staging.StoreGrant, credentials CredentialsFunc) error {
+	store, err := s.Connect(place, credentials)
 	var known *Failure
 	if errors.As(err, &known) {
-		return staging.StageGrant{}, known
+		return known
 	}
 	if err != nil {
-		return staging.StageGrant{}, fail(staging.ExitUsage, err, "The store that the broker named can not be "+
+		return fail(staging.ExitUsage, err, "The store that the broker named can not be "+
 			"connected to: its address or certificates are wrong. Check the operator's store settings.")
 	}
-	return l.grant, nil
+	s.store, s.bucket, s.prefix = store, place.Bucket, place.Prefix
+	return nil
+}
+
+// at is the same session at another prefix of its place.
+func (s *session) at(prefix string) *session {
+	other := *s
+	other.prefix = prefix
+	return &other
+}
+
+// putSmall stores an object that is in memory.
+func (s *session) putSmall(ctx context.Context, key string, data []byte, options objectstore.PutOptions) error {
+	return s.persist(ctx, func(ctx context.Context) error {
+		ctx, watch := s.watch(ctx)
+		defer watch.stop()
+		err := s.store.Put(ctx, s.bucket, key, bytes.NewReader(data), int64(len(data)), options)
+		if err != nil {
+			return watch.explain(ctx, err)
+		}
+		return nil
+	})
+}
+
+// getSmall reads an object of at most limit bytes; a longer one is errDiffers.
+func (s *session) getSmall(ctx context.Context, key string, limit int) ([]byte, error) {
+	var data []byte
+	t := transfer{key: key, length: -1, buffer: make([]byte, min(limit+1, bufferSize))}
+	err := s.receive(ctx, t, func(b []byte) error {
+		if len(data)+len(b) > limit {
+			return errDiffers
+		}
+		data = append(data, b...)
+		return nil
+	})
+	return data, err
 }
 
 // persist repeats a call to the store until it succeeds, is refused for good, or

@@ -7,11 +7,19 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
+
+// openGently opens what a program that still runs may have put in a file's place: a
+// pipe without a writer would else hold us for ever.
+const openGently = os.O_RDONLY | syscall.O_NONBLOCK
+
+// errContentChanged marks content that is not what was listed.
+var errContentChanged = errors.New("content changed")
 
 // artifact is one file to publish.
 type artifact struct {
@@ -33,8 +41,8 @@ type collection struct {
 
 func (c *collection) close() { _ = c.root.Close() } // Nothing is buffered in a folder's handle.
 
-// collect lists the regular files of a folder, following no link. All names are
-// checked before the first file is uploaded.
+// collect lists the regular files of a folder, following no link, but for the folder of
+// checkpoints in it. All names are checked before the first file is uploaded.
 func collect(folder string) (*collection, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
@@ -51,6 +59,8 @@ func collect(folder string) (*collection, error) {
 
 func (c *collection) visit(path string, entry fs.DirEntry, err error) error {
 	switch {
+	case err == nil && path == staging.CheckpointFolder && entry.IsDir():
+		return fs.SkipDir
 	case err != nil || entry.IsDir():
 		return err
 	case !entry.Type().IsRegular():
@@ -80,7 +90,7 @@ func artifactsFailure(err error) error {
 
 // open opens an artifact, which must be as it was when it was listed.
 func (c *collection) open(a *artifact) (*os.File, error) {
-	f, err := c.root.Open(a.path)
+	f, err := c.root.OpenFile(a.path, openGently, 0)
 	if err != nil {
 		return nil, artifactsFailure(err)
 	}
@@ -103,6 +113,6 @@ func unchanged(f *os.File, a *artifact) error {
 }
 
 func errChanged() error {
-	return fail(staging.ExitIOError, nil, "An artifact changed while it was uploaded. "+
+	return fail(staging.ExitIOError, errContentChanged, "An artifact changed while it was uploaded. "+
 		"Nothing may write to the artifacts folder after the trainer's end.")
 }

@@ -35,16 +35,23 @@ type download struct {
 	*session
 	volume   *volume
 	manifest manifest
+	journal  *journal
+	buffers  buffers
 	progress atomic.Int64 // bytes of files that are complete
 }
 
 func newDownload(s *session, v *volume, m manifest) *download {
-	return &download{session: s, volume: v, manifest: m}
+	return &download{session: s, volume: v, manifest: m, buffers: newBuffers()}
 }
 
 // run fetches all files. Small and large ones have pools and readers of the
 // manifest of their own, so that neither waits for the other.
 func (d *download) run(ctx context.Context) error {
+	var err error
+	if d.journal, err = openJournal(d.volume, d.manifest); err != nil {
+		return volumeFailure("open the journal", err)
+	}
+	defer d.journal.close()
 	g, ctx := errgroup.WithContext(ctx)
 	small, large := make(chan item), make(chan item)
 	g.Go(func() error { return d.dispatch(ctx, small, func(n int64) bool { return n <= largeFile }) })
@@ -111,10 +118,10 @@ func (d *download) fetch(
 	switch {
 	case errors.Is(err, errDiffers):
 		return fail(staging.ExitDatasetCorrupt, err, "The dataset is damaged: file %d of %d in manifest order "+
-			"is not what was sealed. %s", it.number, d.manifest.objects, uploadAgain)
+			"is not what was sealed. %s", d.volume.share.position(it.number), d.manifest.entries, uploadAgain)
 	case errors.Is(err, objectstore.ErrNotFound):
 		return fail(staging.ExitDatasetCorrupt, err, "The dataset is damaged: file %d of %d in manifest order "+
-			"is missing in the store. %s", it.number, d.manifest.objects, uploadAgain)
+			"is missing in the store. %s", d.volume.share.position(it.number), d.manifest.entries, uploadAgain)
 	}
 	return err
 }
@@ -180,8 +187,9 @@ type transfer struct {
 	buffer []byte
 }
 
-// receive passes a part of an object to consume, piece by piece. It gives up when
-// nothing comes for stallTimeout.
+// receive passes a part of an object to consume, in pieces that fill the buffer, and
+// the last one as it is. What has come before a fault is passed on, too. It gives up
+// when nothing comes for stallTimeout.
 func (s *session) receive(ctx context.Context, t transfer, consume func([]byte) error) error {
 	ctx, watch := s.watch(ctx)
 	defer watch.stop()
@@ -191,8 +199,7 @@ func (s *session) receive(ctx context.Context, t transfer, consume func([]byte) 
 	}
 	defer func() { _ = body.Close() }() // An early end was reported by Read.
 	for {
-		n, err := body.Read(t.buffer)
-		watch.alive()
+		n, err := fill(body, t.buffer, watch)
 		if n > 0 {
 			if err := consume(t.buffer[:n]); err != nil {
 				return err
@@ -205,6 +212,18 @@ func (s *session) receive(ctx context.Context, t transfer, consume func([]byte) 
 			return watch.explain(ctx, err)
 		}
 	}
+}
+
+// fill reads until the buffer is full or the body ends. Writing or hashing large
+// pieces costs much less than the same in the small ones that TLS gives.
+func fill(body io.Reader, buffer []byte, watch *watchdog) (n int, err error) {
+	for n < len(buffer) && err == nil {
+		var more int
+		more, err = body.Read(buffer[n:])
+		n += more
+		watch.alive()
+	}
+	return n, err
 }
 
 // advance logs each tenth of the bytes.

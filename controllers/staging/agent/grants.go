@@ -103,12 +103,32 @@ func (g *grants) credentials(ctx context.Context) (objectstore.Credentials, erro
 	if err != nil {
 		return objectstore.Credentials{}, err
 	}
+	return held.of(held.grant.Store), nil
+}
+
+// resume is credentials for the checkpoint to begin with. It must stay the same one.
+func (g *grants) resume(id string) CredentialsFunc {
+	return func(ctx context.Context) (objectstore.Credentials, error) {
+		held, err := g.current(ctx)
+		if err != nil {
+			return objectstore.Credentials{}, err
+		}
+		if held.grant.Resume == nil || held.grant.Resume.ID != id {
+			return objectstore.Credentials{}, fail(staging.ExitCheckpointCorrupt, nil, "The checkpoint %s that the run "+
+				"begins with is no longer the one that the operator names. Start the run again.", id)
+		}
+		return held.of(held.grant.Resume.Store), nil
+	}
+}
+
+// of gives the credentials of one of the lease's places.
+func (l lease) of(place staging.StoreGrant) objectstore.Credentials {
 	return objectstore.Credentials{
-		AccessKeyID:     held.grant.Store.AccessKeyID,
-		SecretAccessKey: held.grant.Store.SecretAccessKey,
-		SessionToken:    held.grant.Store.SessionToken,
-		ExpiresAt:       held.expiresAt,
-	}, nil
+		AccessKeyID:     place.AccessKeyID,
+		SecretAccessKey: place.SecretAccessKey,
+		SessionToken:    place.SessionToken,
+		ExpiresAt:       l.expiresAt,
+	}
 }
 
 // ask asks once. The caller has the turn. All grants of a step have the same key.
@@ -119,6 +139,9 @@ func (g *grants) ask(ctx context.Context) error {
 		return brokerFailure(ctx, err)
 	}
 	life := grant.Store.ExpiresAt.Sub(grant.Store.IssuedAt)
+	if grant.Resume != nil {
+		life = min(life, grant.Resume.Store.ExpiresAt.Sub(grant.Resume.Store.IssuedAt))
+	}
 	if life <= 0 {
 		return errNoLife
 	}

@@ -20,7 +20,9 @@ var errDiffers = errors.New("content differs from the manifest")
 // manifest is what is known of the verified manifest on the volume. The entries
 // stay in its file, as there may be millions.
 type manifest struct {
-	digest  string
+	digest string
+	// entries counts all of them; the rest is about those that are this node's.
+	entries int64
 	objects int64
 	bytes   int64
 	// blocks sums up the sizes of the files in whole blocks.
@@ -51,7 +53,7 @@ func (s *session) fetchManifest(ctx context.Context, v *volume, pinned string) (
 	if err != nil {
 		return manifest{}, err
 	}
-	if m.objects == 0 {
+	if m.entries == 0 {
 		return manifest{}, fail(staging.ExitDatasetCorrupt, nil, "The dataset is empty. "+uploadAgain)
 	}
 	return m, nil
@@ -87,7 +89,7 @@ func (s *session) copyManifest(ctx context.Context, v *volume, pinned string) er
 	return err
 }
 
-// readManifest visits the entries of the manifest on the volume.
+// readManifest visits the entries of the manifest on the volume that are this node's.
 func readManifest(v *volume, visit func(objectkey.Entry) error) (manifest, error) {
 	f, err := v.root.Open(manifestFile)
 	if err != nil {
@@ -96,12 +98,18 @@ func readManifest(v *volume, visit func(objectkey.Entry) error) (manifest, error
 	defer func() { _ = f.Close() }() // It was only read.
 	var m manifest
 	sum, err := objectkey.ReadManifest(f, func(e objectkey.Entry) error {
+		m.entries++
+		if !v.share.has(m.entries) {
+			return nil
+		}
+		m.objects++
+		m.bytes += e.Size
 		m.blocks += blocks(e.Size)
 		return visit(e)
 	})
 	if errors.Is(err, objectkey.ErrBadManifest) {
 		return m, fail(staging.ExitDatasetCorrupt, err, "The dataset's manifest can not be used: %s. %s", err, uploadAgain)
 	}
-	m.digest, m.objects, m.bytes = sum.Digest, sum.Objects, sum.Bytes
+	m.digest = sum.Digest
 	return m, err
 }

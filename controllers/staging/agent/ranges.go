@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 	"sync/atomic"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,19 +18,76 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 )
 
-// hashLag is how many ranges may lie between the one that arrives and the one that
-// is hashed: 1 GiB, so that what the hash reads back is still in memory.
-const hashLag = 64
+// castagnoli is the CRC-32C that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// fetchLarge brings a file in ranges to a part, verifies what lies on the volume,
-// and moves it to its place. The buffer is the hash's; ranges have their own.
-func (d *download) fetchLarge(ctx context.Context, it item, buffer []byte) error {
-	name := part(it.number)
-	f, err := d.volume.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, fileMode)
+// buffers are the ranges of large files that may be in memory at once, of all files
+// together. They are made when they are first needed.
+type buffers chan []byte
+
+func newBuffers() buffers {
+	b := make(buffers, rangeBuffers)
+	for range rangeBuffers {
+		b <- nil
+	}
+	return b
+}
+
+func (b buffers) take(ctx context.Context) ([]byte, error) {
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case buffer := <-b:
+		if buffer == nil {
+			buffer = aligned(rangeSize)
+		}
+		return buffer, nil
+	}
+}
+
+// aligned makes a buffer that begins at the start of a block, as direct writes demand.
+func aligned(size int) []byte {
+	all := make([]byte, size+blockSize)
+	start := int(-uintptr(unsafe.Pointer(unsafe.SliceData(all))) % blockSize) //nolint:gosec // G103: only looked at.
+	return all[start : start+size : start+size]
+}
+
+func (b buffers) give(buffer []byte) { b <- buffer[:cap(buffer)] }
+
+// assembly puts a large file together from ranges.
+type assembly struct {
+	*download
+	it   item
+	file *os.File
+	// direct is the same file for writes past the page cache; nil if there are none.
+	direct *os.File
+	// kept are the ranges that an earlier try may have left.
+	kept map[int64]uint32
+	next atomic.Int64
+	// arrived has room for all buffers, so that nobody waits for the hash.
+	arrived chan piece
+}
+
+// piece is a range in memory.
+type piece struct {
+	index int64
+	data  []byte
+}
+
+// fetchLarge brings a file in ranges to a part, verifies it, and moves it to its
+// place. Each range is written by whoever got it, and hashed in order.
+func (d *download) fetchLarge(ctx context.Context, it item, _ []byte) error {
+	kept := d.journal.take(it.number)
+	flags := os.O_RDWR | os.O_CREATE
+	if len(kept) == 0 {
+		flags |= os.O_TRUNC
+	}
+	f, err := d.volume.root.OpenFile(part(it.number), flags, fileMode)
 	if err != nil {
 		return volumeFailure("write a file", err)
 	}
-	err = d.fetchRanges(ctx, it.entry, f, buffer)
+	a := &assembly{download: d, it: it, file: f, kept: kept, arrived: make(chan piece, rangeBuffers)}
+	err = a.run(ctx)
 	if errClose := f.Close(); err == nil {
 		err = volumeFailure("write a file", errClose)
 	}
@@ -37,32 +97,92 @@ func (d *download) fetchLarge(ctx context.Context, it item, buffer []byte) error
 	return volumeFailure("move a file to its place", d.volume.keep(it))
 }
 
-func (d *download) fetchRanges(ctx context.Context, e objectkey.Entry, f *os.File, buffer []byte) error {
-	if err := reserve(f, e.Size); err != nil {
+func (a *assembly) run(ctx context.Context) error {
+	if err := reserve(a.file, a.it.entry.Size); err != nil {
 		return volumeFailure("reserve room for a file", err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	count := (e.Size + rangeSize - 1) / rangeSize
-	arrived := make(chan int64, hashLag)
-	var next atomic.Int64
-	for range min(int64(d.Parallel.Ranges), count) {
-		g.Go(func() error {
-			own := make([]byte, bufferSize)
-			for i := next.Add(1) - 1; i < count; i = next.Add(1) - 1 {
-				if err := d.fetchRange(ctx, e, f, i*rangeSize, own); err != nil {
-					return err
-				}
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case arrived <- i:
-				}
-			}
-			return nil
-		})
+	if a.direct = openDirect(a.volume.root, part(a.it.number)); a.direct != nil {
+		defer func() { _ = a.direct.Close() }() // Nothing is buffered of direct writes.
 	}
-	g.Go(func() error { return d.follow(ctx, e, f, arrived, buffer) })
-	return g.Wait()
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(int64(a.Parallel.Ranges), a.count()) {
+		g.Go(func() error { return a.work(ctx) })
+	}
+	ahead := map[int64][]byte{}
+	g.Go(func() error { return a.follow(ctx, ahead) })
+	err := g.Wait()
+	close(a.arrived)
+	for p := range a.arrived {
+		ahead[p.index] = p.data
+	}
+	for _, data := range ahead {
+		a.buffers.give(data)
+	}
+	return err
+}
+
+func (a *assembly) count() int64 { return (a.it.entry.Size + rangeSize - 1) / rangeSize }
+
+// work brings ranges until none is left. A buffer is taken before a range, so that the
+// first of all ranges that are not hashed yet always has one.
+func (a *assembly) work(ctx context.Context) error {
+	for {
+		buffer, err := a.buffers.take(ctx)
+		if err != nil {
+			return err
+		}
+		index := a.next.Add(1) - 1
+		if index >= a.count() {
+			a.buffers.give(buffer)
+			return nil
+		}
+		data := buffer[:min(rangeSize, a.it.entry.Size-index*rangeSize)]
+		if err := a.bring(ctx, index, data); err != nil {
+			a.buffers.give(buffer)
+			return err
+		}
+		a.arrived <- piece{index, data}
+	}
+}
+
+// bring gets a range into memory and onto the volume, and notes it in the journal.
+func (a *assembly) bring(ctx context.Context, index int64, data []byte) error {
+	offset := index * rangeSize
+	if sum, there := a.kept[index]; there {
+		n, err := a.file.ReadAt(data, offset)
+		if n == len(data) && (err == nil || errors.Is(err, io.EOF)) && crc32.Checksum(data, castagnoli) == sum {
+			return nil
+		}
+	}
+	if err := a.fetchRange(ctx, offset, data); err != nil {
+		return err
+	}
+	if err := a.write(data, offset); err != nil {
+		return volumeFailure("write a file", err)
+	}
+	return a.journal.add(claim{number: a.it.number, index: index, sum: crc32.Checksum(data, castagnoli)})
+}
+
+// write writes whole blocks past the page cache where that can be done.
+func (a *assembly) write(data []byte, offset int64) error {
+	blocks := len(data) / blockSize * blockSize
+	if a.direct == nil {
+		blocks = 0
+	}
+	if blocks > 0 {
+		_, err := a.direct.WriteAt(data[:blocks], offset)
+		if errors.Is(err, syscall.EINVAL) { // Its blocks are larger than ours.
+			blocks, err = 0, nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if blocks == len(data) {
+		return nil
+	}
+	_, err := a.file.WriteAt(data[blocks:], offset+int64(blocks))
+	return err
 }
 
 // maxUnclear is how often in a row the store may answer a range with something
@@ -70,28 +190,31 @@ func (d *download) fetchRanges(ctx context.Context, e objectkey.Entry, f *os.Fil
 // ends before the range (InvalidRange), which objectstore does not name.
 const maxUnclear = 3
 
-// fetchRange fetches the range that starts at offset. What has arrived before a
-// fault is not fetched again.
-func (d *download) fetchRange(ctx context.Context, e objectkey.Entry, f *os.File, offset int64, buffer []byte) error {
-	end, unclear := min(offset+rangeSize, e.Size), 0
-	return d.persist(ctx, func(ctx context.Context) error {
-		t := transfer{key: objectkey.Data(d.prefix, e.Path), offset: offset, length: end - offset, buffer: buffer}
-		err := d.receive(ctx, t, func(b []byte) error {
-			if int64(len(b)) > end-offset {
-				return errDiffers
+// fetchRange fetches the range that starts at offset and fills data. What has arrived
+// before a fault is not fetched again.
+func (a *assembly) fetchRange(ctx context.Context, offset int64, data []byte) error {
+	got, unclear := 0, 0
+	return a.persist(ctx, func(ctx context.Context) error {
+		before := got
+		t := transfer{
+			key: objectkey.Data(a.prefix, a.it.entry.Path), offset: offset + int64(got), length: int64(len(data) - got),
+			buffer: data[got:],
+		}
+		err := a.receive(ctx, t, func(b []byte) error {
+			if len(b) > len(data)-got {
+				return errDiffers // It is longer than was asked for.
 			}
-			n, err := f.WriteAt(b, offset)
-			offset += int64(n)
-			return volumeFailure("write a file", err)
+			got += len(b)
+			return nil
 		})
-		if offset > t.offset {
-			d.peer.answered()
+		if got > before {
+			a.peer.answered()
 			unclear = 0
 		}
 		switch {
-		case err == nil && offset < end:
+		case err == nil && got < len(data):
 			return errDiffers // The object ends before the manifest says so.
-		case offset == end && !final(err):
+		case got == len(data) && !final(err):
 			return nil
 		case err == nil || final(err) || errors.Is(err, errStalled) || errors.Is(err, objectstore.ErrUnavailable):
 			unclear = 0
@@ -105,36 +228,30 @@ func (d *download) fetchRange(ctx context.Context, e objectkey.Entry, f *os.File
 	})
 }
 
-// follow hashes the file in order, right behind the ranges that have arrived.
-func (d *download) follow(
-	ctx context.Context, e objectkey.Entry, f *os.File, arrived <-chan int64, buffer []byte,
-) error {
+// follow hashes the file in order, right behind the ranges that have arrived. Those
+// that are not hashed are left in ahead.
+func (a *assembly) follow(ctx context.Context, ahead map[int64][]byte) error {
 	h := sha256.New()
-	ahead := map[int64]bool{} // arrived, but not yet hashed
-	for front := int64(0); front*rangeSize < e.Size; {
+	for front := int64(0); front < a.count(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case i := <-arrived:
-			ahead[i] = true
+		case p := <-a.arrived:
+			ahead[p.index] = p.data
 		}
-		for ; ahead[front]; front++ {
+		for data, there := ahead[front]; there; data, there = ahead[front] {
+			_, _ = h.Write(data) // Never fails.
 			delete(ahead, front)
-			if err := readBack(h, f, front*rangeSize, min(e.Size, (front+1)*rangeSize), buffer); err != nil {
-				return err
-			}
+			a.buffers.give(data)
+			front++
 		}
 	}
+	return expect(h, a.it.entry)
+}
+
+func expect(h hash.Hash, e objectkey.Entry) error {
 	if !matches(h, e) {
 		return errDiffers
 	}
 	return nil
-}
-
-func readBack(h hash.Hash, f *os.File, from, to int64, buffer []byte) error {
-	n, err := io.CopyBuffer(h, readerOnly{io.NewSectionReader(f, from, to-from)}, buffer)
-	if err == nil && n < to-from {
-		err = io.ErrUnexpectedEOF
-	}
-	return volumeFailure("read a file back", err)
 }

@@ -24,10 +24,10 @@ import (
 
 var artifacts = sync.OnceValue(func() map[string][]byte {
 	return map[string][]byte{
-		"model.bin":              noise(17*mib + 3),
-		"checkpoints/secret.ckp": noise(70_000),
-		"checkpoints-old":        noise(3),
-		"empty":                  {},
+		"model.bin":        noise(17*mib + 3),
+		"notes/secret.ckp": noise(70_000),
+		"notes-old":        noise(3),
+		"empty":            {},
 	}
 })
 
@@ -114,7 +114,7 @@ func TestStageOutPublishesWhatTheTrainerLeft(t *testing.T) {
 				outside := t.TempDir()
 				write(t, outside, map[string][]byte{"mine": noise(5)})
 				for name, target := range map[string]string{
-					"inside": "empty", "outside": filepath.Join(outside, "mine"), "checkpoints/folder": outside,
+					"inside": "empty", "outside": filepath.Join(outside, "mine"), "notes/folder": outside,
 				} {
 					if err := os.Symlink(target, filepath.Join(w.folder, name)); err != nil {
 						t.Fatal(err)
@@ -229,7 +229,7 @@ func TestStageOutFailsWithACauseAndAnExitCode(t *testing.T) {
 				t.Helper()
 				w.store.faults = func(c call) fault {
 					if strings.HasSuffix(c.key, "secret.ckp") {
-						write(t, w.folder, map[string][]byte{"checkpoints/secret.ckp": noise(70_001)})
+						write(t, w.folder, map[string][]byte{"notes/secret.ckp": noise(70_001)})
 					}
 					return fault{}
 				}
@@ -241,7 +241,7 @@ func TestStageOutFailsWithACauseAndAnExitCode(t *testing.T) {
 				t.Helper()
 				w.store.faults = func(c call) fault {
 					if strings.HasSuffix(c.key, "secret.ckp") {
-						write(t, w.folder, map[string][]byte{"checkpoints/secret.ckp": noise(10)})
+						write(t, w.folder, map[string][]byte{"notes/secret.ckp": noise(10)})
 					}
 					return fault{}
 				}

@@ -28,6 +28,8 @@ var errBodyClosed = errors.New("upload has ended")
 type upload struct {
 	*session
 	files *collection
+	// verify is asked, unless it is nil, between the last file and the manifest.
+	verify func() error
 }
 
 // run uploads the files and then their manifest.
@@ -37,6 +39,11 @@ func (u *upload) run(ctx context.Context) (objectkey.ManifestSummary, error) {
 	u.pool(gctx, g, u.Parallel.Large, func(n int64) bool { return n > largeFile })
 	if err := g.Wait(); err != nil {
 		return objectkey.ManifestSummary{}, err
+	}
+	if u.verify != nil {
+		if err := u.verify(); err != nil {
+			return objectkey.ManifestSummary{}, err
+		}
 	}
 	return u.putManifest(ctx)
 }

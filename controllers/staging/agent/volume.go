@@ -18,6 +18,7 @@ const (
 	filesDir     = workDir + "/files"
 	partsDir     = workDir + "/parts"
 	manifestFile = workDir + "/manifest.jsonl"
+	journalFile  = workDir + "/journal"
 )
 
 const (
@@ -43,6 +44,8 @@ type volume struct {
 	files *os.Root
 	// target is the name of the dataset's folder in root.
 	target string
+	// share is what of the manifest belongs on this volume.
+	share share
 	// resumed is true if an earlier try left files; held sums up their sizes in blocks.
 	resumed bool
 	held    int64
@@ -80,10 +83,7 @@ func (v *volume) prepare() error {
 	if err := v.folder(workDir); err != nil {
 		return notMounted(err)
 	}
-	if err := v.root.RemoveAll(partsDir); err != nil {
-		return err
-	}
-	if err := v.root.Mkdir(partsDir, folderMode); err != nil {
+	if err := v.folder(partsDir); err != nil {
 		return err
 	}
 	if err := v.takeBack(); err != nil {
@@ -145,13 +145,27 @@ func (v *volume) openFiles() error {
 	}
 	v.resumed, v.held = found.files > 0, found.blocks
 	if found.others == 0 {
-		return nil
+		return v.countParts()
 	}
 	if err := errors.Join(files.Close(), v.root.RemoveAll(filesDir), v.root.Mkdir(filesDir, folderMode)); err != nil {
 		return err
 	}
 	v.resumed, v.held = false, 0
-	v.files, err = v.root.OpenRoot(filesDir)
+	if v.files, err = v.root.OpenRoot(filesDir); err != nil {
+		return err
+	}
+	return v.countParts()
+}
+
+// countParts adds the room that large files have taken while they arrived.
+func (v *volume) countParts() error {
+	parts, err := v.root.OpenRoot(partsDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = parts.Close() }() // Nothing is buffered in a folder's handle.
+	found, err := survey(parts)
+	v.resumed, v.held = v.resumed || found.files > 0, v.held+found.blocks
 	return err
 }
 

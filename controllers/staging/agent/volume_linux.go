@@ -24,6 +24,17 @@ func FreeSpace(folder string) (Space, error) {
 	return space, nil
 }
 
+// openDirect opens a file again for writes that go past the page cache; nil where the
+// file system has none such. A stager's memory limit would not let the cache keep a
+// dataset for the trainer anyway, and to copy it there costs as much as to receive it.
+func openDirect(root *os.Root, name string) *os.File {
+	f, err := root.OpenFile(name, os.O_WRONLY|syscall.O_DIRECT, fileMode)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
 // reserve sets aside the room for a file, so that a full volume shows at once and
 // ranges that arrive out of order do not scatter it.
 func reserve(f *os.File, size int64) error {

@@ -60,19 +60,24 @@ type fault struct {
 // errRange is what the store says to a range behind an object's end.
 var errRange = errors.New("get object: refused by the store (InvalidRange)")
 
-// memoryStore is a store in memory that asks for credentials at each call.
+// memoryStore is a store in memory.
 type memoryStore struct {
-	mu          sync.Mutex
-	objects     map[string][]byte
-	order       []string // keys in the order in which they were put
-	calls       []call
-	busy, most  int
-	faults      func(call) fault
-	accepts     func(accessKey string) bool
+	mu         sync.Mutex
+	objects    map[string][]byte
+	order      []string // keys in the order in which they were put
+	calls      []call
+	busy, most int
+	faults     func(call) fault
+	accepts    func(accessKey string) bool
+}
+
+// memoryClient asks for credentials at each call.
+type memoryClient struct {
+	*memoryStore
 	credentials agent.CredentialsFunc
 }
 
-func (m *memoryStore) Get(ctx context.Context, b, key string, offset, length int64) (io.ReadCloser, error) {
+func (m memoryClient) Get(ctx context.Context, b, key string, offset, length int64) (io.ReadCloser, error) {
 	f, done, err := m.begin(ctx, b, call{op: "get", key: key, offset: offset, length: length})
 	if err != nil {
 		done()
@@ -100,8 +105,8 @@ func (m *memoryStore) Get(ctx context.Context, b, key string, offset, length int
 	return &memoryBody{ctx: ctx, data: data, fault: f, done: sync.OnceFunc(done)}, nil
 }
 
-func (m *memoryStore) Put(
-	ctx context.Context, b, key string, body io.Reader, size int64, _ objectstore.PutOptions,
+func (m memoryClient) Put(
+	ctx context.Context, b, key string, body io.Reader, size int64, options objectstore.PutOptions,
 ) error {
 	f, done, err := m.begin(ctx, b, call{op: "put", key: key, length: size})
 	defer done()
@@ -122,12 +127,15 @@ func (m *memoryStore) Put(
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if _, found := m.objects[key]; found && options.IfAbsent {
+		return fmt.Errorf("put: %w", objectstore.ErrPrecondition)
+	}
 	m.objects[key] = data
 	m.order = append(m.order, key)
 	return nil
 }
 
-func (m *memoryStore) begin(ctx context.Context, b string, c call) (fault, func(), error) {
+func (m memoryClient) begin(ctx context.Context, b string, c call) (fault, func(), error) {
 	held, errCredentials := m.credentials(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -226,6 +234,17 @@ type scriptedBroker struct {
 	keys     func(ask int) []byte // nil: none
 	trainer  func(ask int) (staging.TrainerStatus, error)
 	awaiting int
+	resume   *staging.ResumeGrant
+	newest   string
+	gang     func(ask int) (staging.GangStatus, error)
+	gathered int
+	// beside guards what is told by and to the goroutines beside the trainer.
+	beside   sync.Mutex
+	told     []staging.ProgressRequest
+	stored   []staging.CheckpointRequest
+	progress func(staging.ProgressRequest) error
+	store    func(staging.CheckpointRequest) error
+	output   func(staging.LogRequest) (staging.LogAnswer, error)
 }
 
 func (b *scriptedBroker) Stage(_ context.Context, step staging.Step) (staging.StageGrant, error) {
@@ -246,20 +265,72 @@ func (b *scriptedBroker) Stage(_ context.Context, step staging.Step) (staging.St
 	if b.keys != nil {
 		grant.Store.EncryptionKey = b.keys(b.asked)
 	}
-	if step == staging.StepStageIn {
-		grant.ManifestDigest = b.digest
+	if step == staging.StepStageOut {
+		grant.NewestCheckpoint = b.newest
+		return grant, nil
+	}
+	grant.ManifestDigest = b.digest
+	if b.resume != nil {
+		resume := *b.resume
+		resume.Store = grant.Store
+		resume.Store.AccessKeyID += "-resume"
+		grant.Resume = &resume
 	}
 	return grant, nil
 }
 
 func (b *scriptedBroker) Trainer(ctx context.Context) (staging.TrainerStatus, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.awaiting++
-	if b.trainer == nil {
+	ask, trainer := b.awaiting, b.trainer
+	b.mu.Unlock()
+	if trainer == nil {
 		return staging.TrainerStatus{Ended: true}, ctx.Err()
 	}
-	return b.trainer(b.awaiting)
+	return trainer(ask)
+}
+
+func (b *scriptedBroker) Gang(context.Context) (staging.GangStatus, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gathered++
+	if b.gang == nil {
+		return staging.GangStatus{Ready: true}, nil
+	}
+	return b.gang(b.gathered)
+}
+
+func (b *scriptedBroker) Progress(_ context.Context, told staging.ProgressRequest) error {
+	b.beside.Lock()
+	defer b.beside.Unlock()
+	if b.progress != nil {
+		if err := b.progress(told); err != nil {
+			return err
+		}
+	}
+	b.told = append(b.told, told)
+	return nil
+}
+
+func (b *scriptedBroker) Checkpoint(_ context.Context, stored staging.CheckpointRequest) error {
+	b.beside.Lock()
+	defer b.beside.Unlock()
+	if b.store != nil {
+		if err := b.store(stored); err != nil {
+			return err
+		}
+	}
+	b.stored = append(b.stored, stored)
+	return nil
+}
+
+func (b *scriptedBroker) Log(_ context.Context, asked staging.LogRequest) (staging.LogAnswer, error) {
+	b.beside.Lock()
+	defer b.beside.Unlock()
+	if b.output == nil {
+		return staging.LogAnswer{Last: asked.Since, Ended: true}, nil
+	}
+	return b.output(asked)
 }
 
 // world is a pod with its volume, broker and store.
@@ -272,6 +343,16 @@ type world struct {
 	free      agent.Space
 	terminate chan struct{}
 	parallel  agent.Parallel
+	// artifacts is the artifacts folder in stage-in; empty for none.
+	artifacts string
+	node      agent.Node
+	hosts     []string
+	shard     bool
+	// attempt, interval, grace and everyNode are stage-out's.
+	attempt   int
+	interval  time.Duration
+	grace     time.Duration
+	everyNode bool
 }
 
 func newWorld(folder string) *world {
@@ -281,6 +362,9 @@ func newWorld(folder string) *world {
 		folder:    folder,
 		free:      agent.Space{Bytes: math.MaxInt64, Files: -1},
 		terminate: make(chan struct{}),
+		attempt:   1,
+		interval:  10 * time.Minute,
+		grace:     25 * time.Second,
 	}
 }
 
@@ -312,29 +396,34 @@ func (w *world) options() agent.Options {
 	return agent.Options{
 		Broker: w.broker,
 		Connect: func(_ staging.StoreGrant, credentials agent.CredentialsFunc) (agent.Store, error) {
-			w.store.credentials = credentials
-			return w.store, nil
+			return memoryClient{w.store, credentials}, nil
 		},
 		Log:      slog.New(slog.NewJSONHandler(&w.log, nil)),
 		Clock:    bubble,
 		Random:   func() float64 { return 0.5 },
 		Patience: w.patience,
 		Parallel: w.parallel,
+		Node:     w.node,
 	}
 }
 
 func (w *world) stageIn(ctx context.Context) (staging.Report, int) {
 	report, err := agent.StageIn(ctx, agent.StageInOptions{
-		Options:    w.options(),
-		DatasetDir: filepath.Join(w.folder, "dataset"),
-		FreeSpace:  func(string) (agent.Space, error) { return w.free, nil },
+		Options:      w.options(),
+		DatasetDir:   filepath.Join(w.folder, "dataset"),
+		ArtifactsDir: w.artifacts,
+		FreeSpace:    func(string) (agent.Space, error) { return w.free, nil },
+		Shard:        w.shard,
+		Hosts:        w.hosts,
+		GPUs:         8,
 	})
 	return agent.Conclude(report, err), agent.ExitCode(err)
 }
 
 func (w *world) stageOut(ctx context.Context) (staging.Report, int) {
 	report, err := agent.StageOut(ctx, agent.StageOutOptions{
-		Options: w.options(), ArtifactsDir: w.folder, Terminated: w.terminate, Grace: 25 * time.Second,
+		Options: w.options(), ArtifactsDir: w.folder, Terminated: w.terminate, Grace: w.grace,
+		Attempt: w.attempt, Interval: w.interval, EveryNode: w.everyNode,
 	})
 	return agent.Conclude(report, err), agent.ExitCode(err)
 }

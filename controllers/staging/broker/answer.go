@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	// maxBody bounds a request's body in bytes.
-	maxBody = 64 << 10
+	// maxBody bounds a request's body in bytes, and smallBody that of what comes often.
+	maxBody   = 64 << 10
+	smallBody = 16 << 10
 	// workTimeout bounds everything that is asked of the API server and the store
 	// for one request.
 	workTimeout = 20 * time.Second
@@ -40,6 +41,10 @@ func (s *Server) serve(path string, slots chan struct{}, do work) http.HandlerFu
 		w.Header().Set("Cache-Control", "no-store")
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		value, err := s.safely(slots, do, r)
+		if held, ok := value.(*logAnswer); ok {
+			defer held.release()
+			defer s.hurry(w)()
+		}
 		if err == nil {
 			s.count(path, answerOK)
 			writeJSON(w, http.StatusOK, "application/json", value)
@@ -96,6 +101,32 @@ func bounded(do work) work {
 	}
 }
 
+// small takes small bodies only.
+func small(do work) work {
+	return func(ctx context.Context, r *http.Request) (any, error) {
+		r.Body = http.MaxBytesReader(nil, r.Body, smallBody)
+		return do(ctx, r)
+	}
+}
+
+// hurry ends an answer that its caller does not read within logSendTime, unless it is
+// called off.
+func (s *Server) hurry(w http.ResponseWriter) (off func()) {
+	sent, ended := make(chan struct{}), make(chan struct{})
+	timer := s.clock.NewTimer(logSendTime)
+	go func() {
+		defer close(ended)
+		defer timer.Stop()
+		select {
+		case <-timer.C():
+			// A time that is over: it fails if the connection is gone already.
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0))
+		case <-sent:
+		}
+	}()
+	return func() { close(sent); <-ended }
+}
+
 // refuse answers every request with the same refusal.
 func refuse(why *refusal) work {
 	return func(context.Context, *http.Request) (any, error) { return nil, why }
@@ -109,7 +140,7 @@ func (s *Server) logFailure(ctx context.Context, path, id string, err error) {
 	s.log.Error(err, "Could not answer", "path", path, "requestID", id)
 }
 
-func (s *Server) count(path, reason string) { s.answers.WithLabelValues(path, reason).Inc() }
+func (s *Server) count(path, reason string) { s.metrics.answers.WithLabelValues(path, reason).Inc() }
 
 func (s *Server) requestID() string {
 	raw := make([]byte, 8)
@@ -141,7 +172,7 @@ func decode(r *http.Request, into any) error {
 	if errors.As(err, &large) {
 		return &refusal{
 			http.StatusRequestEntityTooLarge, staging.ProblemMalformed,
-			fmt.Sprintf("the body is larger than %d bytes", maxBody),
+			fmt.Sprintf("the body is larger than %d bytes", large.Limit),
 		}
 	}
 	return malformed("the body is not the JSON object that this path takes")

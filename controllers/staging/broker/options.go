@@ -14,6 +14,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,6 +42,14 @@ const (
 	maxInFlight    = 256
 	maxWaiting     = 1024
 	maxWaitingEach = 128
+	// progressRate and progressBurst bound what one pod may tell of its progress, and of
+	// checkpoints. It is more than staging.ProgressInterval allows, for a stage-out that
+	// starts again and for the last message. logRate and logBurst bound how often it may
+	// ask for its log: at the end it asks again and again.
+	progressRate  = 0.2 // requests a second
+	progressBurst = 5   // requests
+	logRate       = 4   // requests a second
+	logBurst      = 16  // requests
 	// maxReviews bounds the TokenReviews under way: they run in the operator's
 	// name, and come before anything is known of the caller.
 	maxReviews = 32
@@ -63,6 +72,12 @@ type AccessReviewer interface {
 // are taken for passing ones.
 type Assumer interface {
 	AssumeRole(ctx context.Context, policy string, life time.Duration) (objectstore.Credentials, error)
+}
+
+// StatusWriter applies a configuration to the status of a run by server-side apply.
+// The controller-runtime client's Status() is one. Errors are those of the API server.
+type StatusWriter interface {
+	Apply(ctx context.Context, run runtime.ApplyConfiguration, o ...client.SubResourceApplyOption) error
 }
 
 // CertificateFunc gives the server's certificate for a handshake; see Certificates.
@@ -90,10 +105,14 @@ type Options struct {
 	Address string
 	// Certificate gives the server's certificates.
 	Certificate CertificateFunc
-	// Pods reads pods from the local cache.
+	// Pods reads pods and runs from the local cache.
 	Pods client.Reader
 	// Live reads from the API server itself: what is decided by it is irreversible.
 	Live client.Reader
+	// Statuses writes progress and checkpoints into the statuses of runs.
+	Statuses StatusWriter
+	// Logs gives the output of trainers.
+	Logs Logs
 	// Tokens and Access ask the API server about callers.
 	Tokens TokenReviewer
 	Access AccessReviewer
@@ -136,6 +155,9 @@ func (o *Options) complete() error {
 	}
 	if o.Pods == nil || o.Live == nil || o.Tokens == nil || o.Access == nil || o.STS == nil || o.Keys == nil {
 		return errors.New("the readers, the reviewers, STS and the keys are required")
+	}
+	if o.Statuses == nil || o.Logs == nil {
+		return errors.New("the writer of statuses and the logs are required")
 	}
 	if o.CredentialLife < objectstore.MinSessionLife {
 		return fmt.Errorf("credential life %v is shorter than %v, the least that STS gives", o.CredentialLife, objectstore.MinSessionLife)

@@ -57,6 +57,26 @@ func writePolicy(p place) (string, error) {
 	return encodePolicy(writeActions(), p, p.prefix+"*")
 }
 
+// gatherPolicy is writePolicy and reads the checkpoints beside it: where every node
+// writes a part of them, one must see that the others have.
+func gatherPolicy(p place) (string, error) {
+	return encodeStatements(
+		policyStatement{Effect: "Allow", Action: writeActions(), Resource: resources(p, p.prefix+"*")},
+		policyStatement{
+			Effect: "Allow", Action: []string{"s3:GetObject"},
+			Resource: resources(p, objectkey.CheckpointsPrefix(p.prefix)+"*"),
+		},
+	)
+}
+
+// resumePolicy reads one checkpoint. The error wraps errUnsafe.
+func resumePolicy(p place, id string) (string, error) {
+	if !objectkey.ValidCheckpointID(id) {
+		return "", fmt.Errorf("%w: checkpoint %q", errUnsafe, id)
+	}
+	return encodePolicy([]string{"s3:GetObject"}, p, objectkey.CheckpointPrefix(p.prefix, id)+"*")
+}
+
 // uploadPolicy writes the files and the manifest of a dataset, and nothing that
 // the operator itself may keep beside them, by requests that begin before the whole
 // second of until. STS gives no life as short as uploads may have, so the policy

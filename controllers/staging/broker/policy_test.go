@@ -103,6 +103,8 @@ func uploadUntil(at place) (string, error) { return uploadPolicy(at, today(), fa
 
 func uploadUnderKey(at place) (string, error) { return uploadPolicy(at, today(), true) }
 
+func resumeFirst(at place) (string, error) { return resumePolicy(at, "0001-000001") }
+
 func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+datasetUID+"/data/x")
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+runUID+"/data/x")
@@ -111,6 +113,8 @@ func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+datasetUID+"/manifest.jsonl.x")
 	f.Add("team-a", datasetUID, "datasets", "team-a/"+datasetUID)
 	f.Add("a", "A", "datasets", "a/A/\n")
+	f.Add("a", "A", "datasets", "a/A/checkpoints/0001-000001/node-0/data/x")
+	f.Add("a", "A", "datasets", "a/A/checkpoints/0001-0000012")
 	f.Add("*", "?", "datasets", "team-a/x/y")
 	f.Add("a", "${x}", "datasets", "a/x/y")
 	f.Fuzz(func(t *testing.T, namespace, uid, bucket, key string) {
@@ -127,6 +131,8 @@ func FuzzPoliciesReachTheirOwnKeysOnly(f *testing.F) {
 		}{
 			"read": {readPolicy, own}, "write": {writePolicy, own}, "upload": {uploadUntil, files},
 			"upload under a key": {uploadUnderKey, files},
+			"gather":             {gatherPolicy, own},
+			"resume":             {resumeFirst, own && strings.HasPrefix(key, prefix+"checkpoints/0001-000001/")},
 		} {
 			policy, err := tc.build(at)
 			if err != nil {
@@ -149,6 +155,9 @@ func TestTheLongestPolicyFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if policy, err := uploadUnderKey(at); err != nil || len(policy) > maxPolicy {
+		t.Errorf("policy of %d bytes: %v", len(policy), err)
+	}
+	if policy, err := gatherPolicy(at); err != nil || len(policy) > maxPolicy {
 		t.Errorf("policy of %d bytes: %v", len(policy), err)
 	}
 	if _, err := encodePolicy(writeActions(), at, strings.Repeat("k", maxPolicy)); err == nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // maxLimiters bounds the callers that are told apart at a time.
-const maxLimiters = 4096
+const maxLimiters = 8192
 
 // limits holds a token bucket for each caller. A full bucket is no different from
 // a new one, so full ones are dropped when room is needed; when there are none,

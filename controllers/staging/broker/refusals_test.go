@@ -91,6 +91,9 @@ func podRefusals() map[string]refusalCase {
 	ended := func(says string, change func(*world)) refusalCase {
 		return refusalCase{change, askStageOut, staging.ProblemRunEnded, http.StatusGone, says}
 	}
+	leavingToo := func(says string, change func(*world)) refusalCase {
+		return refusalCase{change, askStageIn, staging.ProblemRunEnded, http.StatusGone, says}
+	}
 	erasing := func(change func(*world)) refusalCase {
 		return refusalCase{change, askStageIn, staging.ProblemDatasetErasing, http.StatusGone, "erased"}
 	}
@@ -111,12 +114,12 @@ func podRefusals() map[string]refusalCase {
 
 		"a pod that is gone":                            ended("pod", func(w *world) { w.absent = []client.Object{w.pod} }),
 		"another pod of the name":                       ended("pod", func(w *world) { w.pod.UID = "other" }),
-		"a pod that is being deleted":                   ended("pod", func(w *world) { deleted(w.pod) }),
+		"a pod that is being deleted":                   leavingToo("pod", func(w *world) { deleted(w.pod) }),
 		"a pod that succeeded":                          ended("pod", func(w *world) { w.pod.Status.Phase = corev1.PodSucceeded }),
 		"a pod that failed":                             ended("pod", func(w *world) { w.pod.Status.Phase = corev1.PodFailed }),
 		"a Job that is gone":                            ended("Job", func(w *world) { w.absent = []client.Object{w.job} }),
 		"another Job of the name":                       ended("Job", func(w *world) { w.job.UID = "other" }),
-		"a Job that is being deleted":                   ended("Job", func(w *world) { deleted(w.job) }),
+		"a Job that is being deleted":                   leavingToo("Job", func(w *world) { deleted(w.job) }),
 		"a run that is gone":                            ended("run", func(w *world) { w.absent = []client.Object{w.run} }),
 		"another run of the name":                       ended("run", func(w *world) { w.run.UID = "other" }),
 		"a run that is being deleted":                   ended("deleted", func(w *world) { deleted(w.run) }),
@@ -130,10 +133,10 @@ func podRefusals() map[string]refusalCase {
 		"a Job of nobody":                               notOfRun(func(w *world) { w.job.OwnerReferences = nil }),
 		"a Job of another group's run":                  notOfRun(func(w *world) { w.job.OwnerReferences[0].APIVersion = "kubeflow.org/v1" }),
 		"a Job beside the run's own":                    notOfRun(func(w *world) { w.job.OwnerReferences[0].Name = "run-b" }),
+		"a Job with the number of another attempt":      notOfRun(func(w *world) { w.job.Spec.Template = templateOf(2) }),
 		"a dataset that is gone":                        erasing(func(w *world) { w.absent = []client.Object{w.dataset} }),
 		"a dataset that was replaced":                   erasing(func(w *world) { w.dataset.UID = "other" }),
 		"a dataset that is being erased":                erasing(func(w *world) { deleted(w.dataset) }),
-		"a run that is not bound yet":                   notYet(func(w *world) { w.run.Status.Dataset = nil }),
 		"a dataset without a place":                     notYet(func(w *world) { w.dataset.Status.Location = nil }),
 		"a dataset without a key":                       notYet(unkeyed),
 		"a dataset with a key that is not recorded yet": notYet(func(w *world) { w.dataset.Status.KeyID = "" }),
@@ -353,7 +356,7 @@ func askBoth(a, b question) question {
 
 func allRefusals() map[string]refusalCase {
 	all := map[string]refusalCase{}
-	for _, group := range []map[string]refusalCase{podRefusals(), personRefusals(), internalRefusals(), limitRefusals()} {
+	for _, group := range []map[string]refusalCase{podRefusals(), personRefusals(), internalRefusals(), limitRefusals(), resumeRefusals()} {
 		for name, tc := range group {
 			all[name] = tc
 		}

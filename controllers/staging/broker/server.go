@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,7 +38,7 @@ const (
 type Server struct {
 	address  string
 	tls      *tls.Config
-	pods     client.Reader
+	cached   client.Reader
 	live     client.Reader
 	reviewer TokenReviewer
 	access   AccessReviewer
@@ -49,18 +49,27 @@ type Server struct {
 	clock    clock.WithTicker
 	random   io.Reader
 	log      logr.Logger
-	answers  *prometheus.CounterVec
+	logs     Logs
+	metrics  *metrics
+	recorder *recorder
 
-	waiters *tokenMemory[identity]
+	members *tokenMemory[member]
 	refused *tokenMemory[struct{}]
 	limits  *limits
 	hosts   *limits
 	waits   *waits
+	gangs   *gangs
+	// Shares of one pod.
+	progressPace   *limits
+	checkpointPace *limits
+	logPace        *limits
 	// Slots that bound what is under way at a time.
 	connections int
 	working     chan struct{}
+	telling     chan struct{}
 	waiting     chan struct{}
 	reviewing   chan struct{}
+	logShares   *shares
 	// stopping is closed when the server stops, to let waiting requests go.
 	stopping chan struct{}
 	stop     sync.Once
@@ -74,7 +83,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("configure broker: %w", err)
 	}
 	s := &Server{
-		address: o.Address, pods: o.Pods, live: o.Live, reviewer: o.Tokens, access: o.Access,
+		address: o.Address, cached: o.Pods, live: o.Live, reviewer: o.Tokens, access: o.Access,
 		sts: o.STS, keys: o.Keys, store: o.Store, life: o.CredentialLife, clock: o.Clock, random: o.Random, log: o.Log,
 		tls: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
@@ -83,23 +92,31 @@ func New(o Options) (*Server, error) {
 			// pass by the limits on connections.
 			NextProtos: []string{"http/1.1"},
 		},
-		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lethe_broker_answers_total",
-			Help: "Answers of the broker by path and reason; the reason OK is a grant.",
-		}, []string{"path", "reason"}),
-		waiters:     newTokenMemory[identity](waiterLife),
+		logs: o.Logs, metrics: newMetrics(),
+		members:     newTokenMemory[member](memberLife),
 		refused:     newTokenMemory[struct{}](refusedLife),
 		limits:      newLimits(o.RequestsPerSecond, o.Burst),
 		hosts:       newLimits(hostShare*o.RequestsPerSecond, hostShare*o.Burst),
 		waits:       newWaits(),
+		gangs:       newGangs(),
 		connections: maxConnections,
 		working:     make(chan struct{}, maxInFlight),
+		telling:     make(chan struct{}, maxInFlight),
 		waiting:     make(chan struct{}, maxWaiting),
 		reviewing:   make(chan struct{}, maxReviews),
+		logShares:   newShares(maxLogs, maxLogsEach),
 		stopping:    make(chan struct{}),
+
+		progressPace:   newLimits(progressRate, progressBurst),
+		checkpointPace: newLimits(progressRate, progressBurst),
+		logPace:        newLimits(logRate, logBurst),
+	}
+	s.recorder = &recorder{
+		cached: o.Pods, live: o.Live, statuses: o.Statuses, clock: o.Clock, log: o.Log, metrics: s.metrics,
+		stopping: s.stopping, slots: make(chan struct{}, maxWrites), records: map[types.UID]*record{},
 	}
 	if o.Metrics != nil {
-		if err := o.Metrics.Register(s.answers); err != nil {
+		if err := s.metrics.register(o.Metrics, s.recorder.size); err != nil {
 			return nil, fmt.Errorf("register the broker's metrics: %w", err)
 		}
 	}
@@ -122,7 +139,11 @@ func (s *Server) Handler() http.Handler {
 	handle(staging.PathStage, s.working, bounded(s.stage))
 	handle(staging.PathUpload, s.working, bounded(s.upload))
 	handle(staging.PathArtifacts, s.working, bounded(s.artifacts))
+	handle(staging.PathCheckpoint, s.working, small(bounded(s.checkpoint)))
+	handle(staging.PathProgress, s.telling, small(bounded(s.progress)))
+	handle(staging.PathLog, s.telling, small(bounded(s.trainerLog)))
 	handle(staging.PathTrainer, s.waiting, s.trainer)
+	handle(staging.PathGang, s.waiting, s.gang)
 	// Other paths are counted as one, so that callers can not make up series.
 	mux.Handle("/", s.serve("/", s.working, refuse(&refusal{
 		http.StatusNotFound, staging.ProblemNotFound, "the broker has no such path",
@@ -144,6 +165,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.log.Info("Broker listens", "address", address.String())
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
+	go s.recorder.tidy(ctx)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve the broker: %w", err)
@@ -153,10 +175,11 @@ func (s *Server) Start(ctx context.Context) error {
 	s.release()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 	defer cancel()
-	if err := server.Shutdown(grace); err != nil {
-		return fmt.Errorf("stop the broker: %w", errors.Join(err, server.Close()))
+	err = server.Shutdown(grace)
+	if err != nil {
+		err = fmt.Errorf("stop the broker: %w", errors.Join(err, server.Close()))
 	}
-	return nil
+	return errors.Join(err, s.recorder.settle(grace))
 }
 
 func (s *Server) httpServer() *http.Server {

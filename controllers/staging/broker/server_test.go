@@ -239,6 +239,8 @@ func TestNewRefusesOptions(t *testing.T) {
 		"no clock":             func(o *Options) { o.Clock = nil },
 		"no reader":            func(o *Options) { o.Live = nil },
 		"no STS":               func(o *Options) { o.STS = nil },
+		"no logs":              func(o *Options) { o.Logs = nil },
+		"no writer":            func(o *Options) { o.Statuses = nil },
 		"no keys":              func(o *Options) { o.Keys = nil },
 		"a plain store":        func(o *Options) { o.Store.Endpoint = "http://minio:9000" },
 		"a store by FTP":       func(o *Options) { o.Store.Endpoint, o.Store.InsecurePlaintext = "ftp://minio", true },
@@ -264,7 +266,7 @@ func TestNewRefusesOptions(t *testing.T) {
 
 func collide(o *Options) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "lethe_broker_answers_total"}))
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "lethe_broker_answers_total", Help: "another"}))
 	o.Metrics = registry
 }
 
@@ -303,7 +305,7 @@ func TestLimitsStayBoundedAndKeepTheirCallers(t *testing.T) {
 func TestTokenMemoryStaysBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)
-	m := newTokenMemory[string](waiterLife)
+	m := newTokenMemory[string](memberLife)
 	for i := range maxTokens {
 		m.put(strconv.Itoa(i), "old", now)
 	}
@@ -314,7 +316,7 @@ func TestTokenMemoryStaysBounded(t *testing.T) {
 	for i := range maxTokens - 1 {
 		m.put(strconv.Itoa(i), "old", now.Add(-time.Second))
 	}
-	m.put("newest", "newest", now.Add(waiterLife-time.Second))
+	m.put("newest", "newest", now.Add(memberLife-time.Second))
 	if got, ok := m.get("new", now); !ok || got != "new" || len(m.entries) != 2 {
 		t.Errorf("%d entries after the expired were dropped, want 2", len(m.entries))
 	}

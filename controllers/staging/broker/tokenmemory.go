@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// waiterLife is how long a pod that may wait for its trainer is believed to be
-	// so. Nothing but its own state is told by it, so a token that was revoked in
-	// the last seconds does no harm.
-	waiterLife = 30 * time.Second
+	// memberLife is how long a pod of a run is believed to be one. Nothing but its own
+	// state and output is told by it, and nothing but its own progress taken, so a token
+	// that was revoked in the last seconds does no harm.
+	memberLife = 45 * time.Second
 	// refusedLife is how long a refused token is refused without another review.
 	refusedLife = 10 * time.Second
 	// maxTokens bounds one memory.
-	maxTokens = 4096
+	maxTokens = 8192
 )
 
 // tokenMemory remembers for a while what was found out about tokens, by their

@@ -24,74 +24,72 @@ const trainerPoll = 250 * time.Millisecond
 // staging.TrainerWait, or when this server stops, whichever comes first. Then the
 // pod asks again.
 func (s *Server) trainer(ctx context.Context, r *http.Request) (any, error) {
-	caller, err := s.waiter(ctx, r)
+	m, err := s.waiter(ctx, r, leaving)
 	if err != nil {
 		return nil, err
 	}
-	if err := noBody(r); err != nil {
-		return nil, err
+	return s.await(ctx, m.caller, patience{
+		every: trainerPoll,
+		look: func(ctx context.Context) (any, bool, error) {
+			status, _, err := s.cachedTrainer(ctx, m.caller)
+			return status, status.Ended, err
+		},
+		last: func(ctx context.Context) (any, error) { return s.lastLook(ctx, m.caller) },
+	})
+}
+
+// waiter gives the pod that asks if it may wait, and takes the request from its share.
+// A wait has no body.
+func (s *Server) waiter(ctx context.Context, r *http.Request, d demand) (member, error) {
+	m, remembered, err := s.known(ctx, r, d)
+	if err != nil {
+		return member{}, err
 	}
+	if remembered {
+		if err := s.limit(m.caller); err != nil {
+			return member{}, err
+		}
+	}
+	return m, noBody(r)
+}
+
+// patience is what a pod waits for.
+type patience struct {
+	// every so often look is called until it reports true.
+	every time.Duration
+	look  func(context.Context) (any, bool, error)
+	// last gives the answer when the wait is over; nil for what look said.
+	last func(context.Context) (any, error)
+}
+
+// await waits for at most staging.TrainerWait.
+func (s *Server) await(ctx context.Context, caller identity, p patience) (any, error) {
 	begun, err := s.waits.begin(caller)
 	if err != nil {
 		return nil, err
 	}
 	defer s.waits.end(begun)
-	return s.await(ctx, begun)
-}
-
-// waiter gives the pod that asks if it may wait: it is one of a run that goes on.
-// That is looked up live before it waits, and then remembered for a while, so that
-// nobody holds places with pods that have no trainer.
-func (s *Server) waiter(ctx context.Context, r *http.Request) (identity, error) {
-	token, err := bearer(r)
-	if err != nil {
-		return identity{}, err
-	}
-	now := s.clock.Now()
-	if caller, ok := s.waiters.get(token, now); ok {
-		return caller, s.limit(caller)
-	}
-	// Until it is known that this one may wait, it is a request like any other and
-	// does not get to keep the others from waiting.
-	select {
-	case s.working <- struct{}{}:
-		defer func() { <-s.working }()
-	default:
-		return identity{}, tooMany()
-	}
-	ctx, cancel := context.WithTimeout(ctx, workTimeout)
-	defer cancel()
-	caller, err := s.pod(ctx, r)
-	if err != nil {
-		return identity{}, err
-	}
-	if _, err := s.runOf(ctx, caller); err != nil {
-		return identity{}, err
-	}
-	s.waiters.put(token, caller, now)
-	return caller, nil
-}
-
-// await looks at the pod until its trainer has ended or the wait is over.
-func (s *Server) await(ctx context.Context, begun *wait) (any, error) {
 	deadline := s.clock.NewTimer(staging.TrainerWait)
 	defer deadline.Stop()
-	poll := s.clock.NewTicker(trainerPoll)
+	poll := s.clock.NewTicker(p.every)
 	defer poll.Stop()
 	for {
-		status, _, err := s.cachedTrainer(ctx, begun.caller)
-		if err != nil || status.Ended {
+		status, done, err := p.look(ctx)
+		if err != nil || done {
 			return status, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for trainer: %w", ctx.Err())
+			return nil, fmt.Errorf("hold an answer back: %w", ctx.Err())
 		case <-begun.superseded:
 			return nil, tooMany()
 		case <-s.stopping:
 			return status, nil
 		case <-deadline.C():
-			return s.lastLook(ctx, begun.caller)
+			if p.last == nil {
+				return status, nil
+			}
+			return p.last(ctx)
 		case <-poll.C():
 		}
 	}
@@ -102,7 +100,7 @@ func (s *Server) await(ctx context.Context, begun *wait) (any, error) {
 // the API server has just vouched for it, so the cache is late.
 func (s *Server) cachedTrainer(ctx context.Context, caller identity) (staging.TrainerStatus, bool, error) {
 	var pod corev1.Pod
-	err := s.pods.Get(ctx, client.ObjectKey{Namespace: caller.namespace, Name: caller.podName}, &pod)
+	err := s.cached.Get(ctx, client.ObjectKey{Namespace: caller.namespace, Name: caller.podName}, &pod)
 	if apierrors.IsNotFound(err) || (err == nil && string(pod.UID) != caller.podUID) {
 		return staging.TrainerStatus{}, false, nil
 	}
@@ -135,14 +133,8 @@ func (s *Server) lastLook(ctx context.Context, caller identity) (any, error) {
 
 // trainerStatus reads the end of the trainer off its pod.
 func trainerStatus(pod *corev1.Pod) staging.TrainerStatus {
-	for i := range pod.Status.ContainerStatuses {
-		container := &pod.Status.ContainerStatuses[i]
-		if container.Name != staging.ContainerTrainer {
-			continue
-		}
-		if end := container.State.Terminated; end != nil {
-			return staging.TrainerStatus{Ended: true, ExitCode: end.ExitCode}
-		}
+	if end := stateOf(pod, staging.ContainerTrainer).Terminated; end != nil {
+		return staging.TrainerStatus{Ended: true, ExitCode: end.ExitCode}
 	}
 	return staging.TrainerStatus{}
 }

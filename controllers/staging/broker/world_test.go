@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -165,6 +167,10 @@ type world struct {
 	tokens   *fakeTokens
 	access   *fakeAccess
 	sts      *fakeSTS
+	// peers are other pods.
+	peers []*corev1.Pod
+	// other is a second run; nil for none.
+	other *v1alpha1.TrainingRun
 	// secret holds the dataset's key, the canary.
 	secret *corev1.Secret
 	// keys are asked in place of the cluster's; nil for those.
@@ -175,6 +181,11 @@ type world struct {
 	failRead  func(key client.ObjectKey, object client.Object) error
 	token     string
 	options   func(*Options)
+
+	// logText is the trainer's log.
+	logText fakeLogs
+	// writes are those to the run's status.
+	writes writeCounter
 
 	kube   client.Client
 	server *Server
@@ -192,6 +203,14 @@ func owned(name, uid, ownerAPI, ownerKind, owner, ownerUID string) metav1.Object
 		}}
 	}
 	return meta
+}
+
+// templateOf is what a Job's template says of its run's attempt.
+func templateOf(attempt int) corev1.PodTemplateSpec {
+	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{
+		Labels:      map[string]string{v1alpha1.LabelAttempt: strconv.Itoa(attempt), v1alpha1.LabelDatasetUID: datasetUID},
+		Annotations: map[string]string{annotationManifestDigest: "sha256:digits"},
+	}}
 }
 
 func podUser() authenticationv1.UserInfo {
@@ -212,12 +231,16 @@ func newWorld() *world {
 				{Name: staging.ContainerTrainer, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
 			}},
 		},
-		job: &batchv1.Job{ObjectMeta: owned("run-a", jobUID, "lethe.dev/v1alpha1", "TrainingRun", "run-a", runUID)},
+		job: &batchv1.Job{
+			ObjectMeta: owned("run-a", jobUID, "lethe.dev/v1alpha1", "TrainingRun", "run-a", runUID),
+			Spec:       batchv1.JobSpec{Template: templateOf(1)},
+		},
 		run: &v1alpha1.TrainingRun{
 			ObjectMeta: owned("run-a", runUID, "", "", "", ""),
 			Spec:       v1alpha1.TrainingRunSpec{DatasetRef: v1alpha1.DatasetReference{Name: "digits"}},
 			Status: v1alpha1.TrainingRunStatus{
 				State:   v1alpha1.RunStarting,
+				Attempt: 1,
 				Dataset: &v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: "sha256:digits"},
 			},
 		},
@@ -228,7 +251,8 @@ func newWorld() *world {
 				Location: &v1alpha1.ObjectLocation{
 					Bucket: "datasets", Prefix: namespace + "/" + datasetUID + "/", Store: "11112222333344445555666677778888",
 				},
-				KeyID: canaryKey().ID(),
+				KeyID:          canaryKey().ID(),
+				ManifestDigest: "sha256:digits",
 			},
 		},
 		tokens: &fakeTokens{known: map[string]knownToken{
@@ -264,6 +288,12 @@ func deleted(object client.Object) {
 
 func (w *world) objects() []client.Object {
 	all := []client.Object{w.pod, w.job, w.run, w.dataset, w.secret}
+	for _, peer := range w.peers {
+		all = append(all, peer)
+	}
+	if w.other != nil {
+		all = append(all, w.other)
+	}
 	return slices.DeleteFunc(all, func(o client.Object) bool { return slices.Contains(w.absent, o) })
 }
 
@@ -297,6 +327,90 @@ func (c podCache) Get(ctx context.Context, key client.ObjectKey, object client.O
 	return c.Reader.Get(ctx, key, object, o...)
 }
 
+// List is the cache's, too.
+func (c podCache) List(ctx context.Context, list client.ObjectList, o ...client.ListOption) error {
+	if c.world.failCache != nil {
+		return c.world.failCache
+	}
+	return c.Reader.List(ctx, list, o...)
+}
+
+// writeCounter counts writes and can fail.
+type writeCounter struct {
+	StatusWriter
+	now func() time.Time
+
+	mu    sync.Mutex
+	times []time.Time
+	// fail gives what the write of this number, from 1, fails with.
+	fail func(n int) error
+}
+
+func (c *writeCounter) Apply(ctx context.Context, run runtime.ApplyConfiguration, o ...client.SubResourceApplyOption) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.times = append(c.times, c.now())
+	if c.fail != nil {
+		if err := c.fail(len(c.times)); err != nil {
+			return err
+		}
+	}
+	return c.StatusWriter.Apply(ctx, run, o...)
+}
+
+func (c *writeCounter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.times)
+}
+
+// at gives when the writes were, in seconds since a time.
+func (c *writeCounter) at(since time.Time) []float64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var seconds []float64
+	for _, at := range c.times {
+		seconds = append(seconds, at.Sub(since).Seconds())
+	}
+	return seconds
+}
+
+// status reads the run's status.
+func (w *world) status(t *testing.T) v1alpha1.TrainingRunStatus {
+	t.Helper()
+	var run v1alpha1.TrainingRun
+	if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(w.run), &run); err != nil {
+		t.Fatal(err)
+	}
+	return run.Status
+}
+
+// fakeLogs is the log of a trainer.
+type fakeLogs struct {
+	mu    sync.Mutex
+	text  string
+	err   error
+	asked []corev1.PodLogOptions
+}
+
+// Stream gives the log from the second on that it is asked for, as the kubelet does.
+func (f *fakeLogs) Stream(_ context.Context, _, _ string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, *o)
+	if f.err != nil {
+		return nil, f.err
+	}
+	var kept strings.Builder
+	for line := range strings.Lines(f.text) {
+		if at, ok := timeOf([]byte(line)); ok && o.SinceTime != nil && at.Before(o.SinceTime.Time) {
+			continue
+		}
+		kept.WriteString(line)
+	}
+	return io.NopCloser(io.LimitReader(strings.NewReader(kept.String()), *o.LimitBytes)), nil
+}
+
 func testScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -311,6 +425,7 @@ func testScheme(t *testing.T) *runtime.Scheme {
 func (w *world) baseOptions(t *testing.T) Options {
 	t.Helper()
 	w.kube = fake.NewClientBuilder().WithScheme(testScheme(t)).WithObjects(w.objects()...).
+		WithStatusSubresource(&v1alpha1.TrainingRun{}).
 		WithInterceptorFuncs(interceptor.Funcs{Get: func(
 			ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, o ...client.GetOption,
 		) error {
@@ -321,6 +436,7 @@ func (w *world) baseOptions(t *testing.T) Options {
 			}
 			return c.Get(ctx, key, object, o...)
 		}}).Build()
+	w.writes.StatusWriter, w.writes.now = w.kube.Status(), w.clock.Now
 	if w.keys == nil {
 		w.keys = ringOf(t, w.kube)
 	}
@@ -330,7 +446,7 @@ func (w *world) baseOptions(t *testing.T) Options {
 	}
 	return Options{
 		Address: "127.0.0.1:0", Certificate: NewCertificates(ca, []string{"127.0.0.1"}, w.clock, rand.Reader).Get,
-		Pods: podCache{w.kube, w}, Live: w.kube, Tokens: w.tokens, Access: w.access, STS: w.sts, Keys: w.keys,
+		Pods: podCache{w.kube, w}, Live: w.kube, Statuses: &w.writes, Logs: &w.logText, Tokens: w.tokens, Access: w.access, STS: w.sts, Keys: w.keys,
 		Store: Store{
 			Endpoint: "https://minio:9000", CABundle: "store CA", Region: "lab",
 			DatasetsBucket: "datasets", ArtifactsBucket: "artifacts",
@@ -352,7 +468,11 @@ func (w *world) start(t *testing.T) *brokerclient.Client {
 	}
 	w.server = server
 	w.http = httptest.NewTLSServer(server.Handler())
-	t.Cleanup(w.http.Close)
+	t.Cleanup(func() {
+		w.http.Close()
+		server.release()
+		server.recorder.writers.Wait()
+	})
 	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.http.Certificate().Raw})
 	c, err := brokerclient.New(w.http.URL, ca, func() (string, error) { return w.token, nil })
 	if err != nil {

@@ -23,8 +23,9 @@ const (
 	answerTimeout = 30 * time.Second
 	// waitTimeout bounds one that it holds back for up to staging.TrainerWait.
 	waitTimeout = staging.TrainerWait + answerTimeout
-	// maxAnswer bounds an answer in bytes; most of it is the store's certificates.
-	maxAnswer = 1 << 20
+	// maxAnswer bounds an answer in bytes; most of it is the store's certificates, or a
+	// chunk of a log, which is a third longer in JSON.
+	maxAnswer = 1<<20 + staging.MaxLogChunk/3*4
 )
 
 // ErrToken is wrapped by errors of the caller's token function, which are not
@@ -106,6 +107,35 @@ func (c *Client) Trainer(ctx context.Context) (staging.TrainerStatus, error) {
 	return status, err
 }
 
+// Gang asks whether all nodes of the calling pod's run are there. While they are not,
+// the answer takes up to staging.TrainerWait, so the caller asks again at once. Errors
+// as with Stage.
+func (c *Client) Gang(ctx context.Context) (staging.GangStatus, error) {
+	var status staging.GangStatus
+	err := c.post(ctx, staging.PathGang, nil, &status)
+	return status, err
+}
+
+// Progress tells what the trainer of the calling pod said of itself. A message whose
+// answer was lost is refused as staging.ProblemReplayed when it is sent again: it was
+// taken. Errors as with Stage.
+func (c *Client) Progress(ctx context.Context, told staging.ProgressRequest) error {
+	return c.post(ctx, staging.PathProgress, told, &staging.ProgressAnswer{})
+}
+
+// Checkpoint tells that a checkpoint is complete in the store, and returns when that is
+// written down. It may be repeated. Errors as with Stage.
+func (c *Client) Checkpoint(ctx context.Context, stored staging.CheckpointRequest) error {
+	return c.post(ctx, staging.PathCheckpoint, stored, &staging.CheckpointAnswer{})
+}
+
+// Log asks for what the trainer of the calling pod has put out. Errors as with Stage.
+func (c *Client) Log(ctx context.Context, ask staging.LogRequest) (staging.LogAnswer, error) {
+	var answer staging.LogAnswer
+	err := c.post(ctx, staging.PathLog, ask, &answer)
+	return answer, err
+}
+
 // Upload asks for credentials that write to an unsealed dataset. Errors as with Stage.
 func (c *Client) Upload(ctx context.Context, namespace, name string) (staging.StoreGrant, error) {
 	var grant staging.StoreGrant
@@ -123,7 +153,7 @@ func (c *Client) Artifacts(ctx context.Context, namespace, name string) (staging
 // post sends one request; a nil body sends none.
 func (c *Client) post(ctx context.Context, path string, body, into any) error {
 	timeout := answerTimeout
-	if path == staging.PathTrainer {
+	if path == staging.PathTrainer || path == staging.PathGang {
 		timeout = waitTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -63,42 +65,85 @@ func everything(s *v1alpha1.TrainingRunSpec) {
 	s.Nodes.GPUsPerNode = ptr.To[int32](8)
 }
 
+// twoNodes shares the dataset out, and the checkpoints too.
+func twoNodes(s *v1alpha1.TrainingRunSpec) {
+	s.Nodes.Count = ptr.To[int32](2)
+	s.Nodes.GPUsPerNode = ptr.To[int32](4)
+	s.Nodes.GPUProduct = "NVIDIA-H200"
+	s.DatasetRef.Distribution = v1alpha1.DistributionSharded
+	s.Checkpoint.Writers = v1alpha1.WritersEveryNode
+	s.Trainer.Env = []v1alpha1.EnvVar{{Name: "MASTER_PORT", Value: "1234"}}
+}
+
+func queued(s *v1alpha1.TrainingRunSpec) {
+	s.QueueName = "team-a"
+	s.ManagedBy = "kueue.x-k8s.io/multikueue"
+}
+
+func patient(s *v1alpha1.TrainingRunSpec) {
+	s.Checkpoint.GracePeriod = &metav1.Duration{Duration: 5 * time.Minute}
+	s.Checkpoint.Interval = &metav1.Duration{Duration: 90 * time.Second}
+}
+
+// first is the first attempt, third one with what was left for it.
+var (
+	first = resources.Attempt{Number: 1, Dataset: snapshot}
+	third = resources.Attempt{Number: 3, Dataset: snapshot, Deadline: ptr.To(90*time.Minute + time.Millisecond)}
+)
+
 func withoutGPUs(s *v1alpha1.TrainingRunSpec) { s.Nodes.GPUsPerNode = ptr.To[int32](0) }
 
 func TestJobIsAsTheGoldenFileShows(t *testing.T) {
 	t.Parallel()
-	cases := map[string]*v1alpha1.TrainingRun{
-		"smallest":   run(),
-		"everything": run(everything),
-		"cpu-only":   run(withoutGPUs),
+	cases := map[string]struct {
+		run     *v1alpha1.TrainingRun
+		attempt resources.Attempt
+	}{
+		"smallest":   {run(), first},
+		"everything": {run(everything), first},
+		"cpu-only":   {run(withoutGPUs), first},
+		"two-nodes":  {run(twoNodes), third},
+		"queued":     {run(queued), first},
+		"retried":    {run(patient), third},
 	}
-	for name, r := range cases {
+	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := yaml.Marshal(resources.Job(r, snapshot, options))
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", name+".yaml")
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("Job differs from %s; run `go test ./controllers/trainingrun/resources -update` if it should (-want +got):\n%s", file, diff)
-			}
+			compare(t, name, resources.Job(c.run, c.attempt, options))
 		})
+	}
+}
+
+func TestServiceIsAsTheGoldenFileShows(t *testing.T) {
+	t.Parallel()
+	compare(t, "service", resources.Service(run(twoNodes)))
+}
+
+// compare holds an object against its golden file.
+func compare(t *testing.T, name string, o any) {
+	t.Helper()
+	got, err := yaml.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name+".yaml")
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("differs from %s; run `go test ./controllers/trainingrun/resources -update` if it should (-want +got):\n%s", file, diff)
 	}
 }
 
 func TestOnlyTheStagersGetTheToken(t *testing.T) {
 	t.Parallel()
-	spec := resources.Job(run(everything), snapshot, options).Spec.Template.Spec
+	spec := resources.Job(run(everything), first, options).Spec.Template.Spec
 	got := map[string][]string{}
 	for _, c := range slices.Concat(spec.InitContainers, spec.Containers) {
 		for _, m := range c.VolumeMounts {
@@ -110,7 +155,7 @@ func TestOnlyTheStagersGetTheToken(t *testing.T) {
 		}
 	}
 	want := map[string][]string{
-		staging.ContainerStageIn:  {staging.VolumeDir + " rw", staging.TokenDir + " ro"},
+		staging.ContainerStageIn:  {staging.VolumeDir + " rw", staging.ArtifactsDir + " rw", staging.TokenDir + " ro"},
 		staging.ContainerTrainer:  {staging.DatasetDir + " ro", staging.ArtifactsDir + " rw", "/tmp rw"},
 		staging.ContainerStageOut: {staging.ArtifactsDir + " ro", staging.TokenDir + " ro"},
 	}
@@ -122,8 +167,8 @@ func TestOnlyTheStagersGetTheToken(t *testing.T) {
 func TestGPUsAreOneWhenTheRunDoesNotSay(t *testing.T) {
 	t.Parallel()
 	r := run(func(s *v1alpha1.TrainingRunSpec) { s.Nodes.GPUsPerNode = nil })
-	if got := resources.GPUs(r); got != 1 {
-		t.Errorf("GPUs = %d, want 1, the CRD's default", got)
+	if got := resources.GPUsPerNode(r); got != 1 {
+		t.Errorf("GPUsPerNode = %d, want 1, the CRD's default", got)
 	}
 }
 
@@ -131,7 +176,7 @@ func TestBuildingDoesNotShareMemoryWithTheRun(t *testing.T) {
 	t.Parallel()
 	r := run(everything)
 	before := r.DeepCopy()
-	job := resources.Job(r, snapshot, options)
+	job := resources.Job(r, first, options)
 	trainer := &job.Spec.Template.Spec.Containers[0]
 	trainer.Args[0] = "changed"
 	trainer.Command[0] = "changed"
@@ -146,7 +191,7 @@ func TestBuildingDoesNotShareMemoryWithTheRun(t *testing.T) {
 
 func TestBoundReadsTheSnapshotBack(t *testing.T) {
 	t.Parallel()
-	job := resources.Job(run(), snapshot, options)
+	job := resources.Job(run(), first, options)
 	// A Job's own labels can be changed by the tenant; its template can not.
 	job.Labels[v1alpha1.LabelDatasetUID] = "another"
 	job.Annotations[resources.AnnotationManifestDigest] = "another"
@@ -156,5 +201,41 @@ func TestBoundReadsTheSnapshotBack(t *testing.T) {
 	}
 	if got := resources.ArtifactsStore(job); got != options.ArtifactsStore {
 		t.Errorf("store %q, want %q", got, options.ArtifactsStore)
+	}
+}
+
+func TestNamesOfNodesAreDNSLabels(t *testing.T) {
+	t.Parallel()
+	r := run(twoNodes)
+	r.Name = strings.Repeat("a", 52)
+	r.Spec.Nodes.Count = ptr.To[int32](64)
+	seen := map[string]bool{}
+	for attempt := range int32(40) {
+		for _, host := range resources.Hosts(r, attempt+1) {
+			if seen[host] {
+				t.Fatalf("two nodes are called %s", host)
+			}
+			seen[host] = true
+			for _, label := range strings.Split(host, ".") {
+				if errs := validation.IsDNS1123Label(label); len(errs) > 0 {
+					t.Fatalf("%s: %v", host, errs)
+				}
+			}
+		}
+	}
+	if got := resources.JobName(r, 1); got != r.Name {
+		t.Errorf("the first Job is called %s, want it called like the run", got)
+	}
+}
+
+func TestDeadlinesAreRoundedUp(t *testing.T) {
+	t.Parallel()
+	for deadline, want := range map[time.Duration]int64{-time.Hour: 1, 0: 1, time.Second: 1, time.Second + 1: 2} {
+		if got := resources.Seconds(&deadline); *got != want {
+			t.Errorf("%s are %d seconds, want %d", deadline, *got, want)
+		}
+	}
+	if resources.Seconds(nil) != nil {
+		t.Error("no deadline became one")
 	}
 }

@@ -26,19 +26,27 @@ const (
 	// nobody is the user and group that everything in the Pod runs as: the
 	// "nonroot" of distroless images. The volumes belong to its group.
 	nobody = 65532
-	// stagerGrace leaves a stager ten seconds to say how far it has come.
-	stagerGrace = (TerminationGrace - 10) * time.Second
 	// tokenSeconds is the life of the token for the broker. The kubelet renews it
 	// at 80 % of that, also while a trainer runs for days.
 	tokenSeconds = 3600
+	// exitKilled is how SIGKILL ends a process: 128 + 9.
+	exitKilled = 137
 )
 
-func pod(run *v1alpha1.TrainingRun, options Options) corev1.PodSpec {
-	return corev1.PodSpec{
+func pod(run *v1alpha1.TrainingRun, attempt Attempt, options Options) corev1.PodSpec {
+	artifacts := corev1.VolumeMount{Name: volumeArtifacts, MountPath: staging.ArtifactsDir}
+	readOnly := artifacts
+	readOnly.ReadOnly = true
+	stageIn := stager(run, staging.StepStageIn, attempt.Number, options)
+	stageIn.VolumeMounts = slices.Insert(stageIn.VolumeMounts, 0,
+		corev1.VolumeMount{Name: volumeDataset, MountPath: staging.VolumeDir}, artifacts)
+	stageOut := stager(run, staging.StepStageOut, attempt.Number, options)
+	stageOut.VolumeMounts = slices.Insert(stageOut.VolumeMounts, 0, readOnly)
+	spec := corev1.PodSpec{
 		RestartPolicy:                 corev1.RestartPolicyNever,
 		AutomountServiceAccountToken:  ptr.To(false),
 		EnableServiceLinks:            ptr.To(false),
-		TerminationGracePeriodSeconds: ptr.To[int64](TerminationGrace),
+		TerminationGracePeriodSeconds: ptr.To(int64(run.Spec.Checkpoint.Grace() / time.Second)),
 		SecurityContext: &corev1.PodSecurityContext{
 			RunAsNonRoot:        ptr.To(true),
 			RunAsUser:           ptr.To[int64](nobody),
@@ -47,15 +55,8 @@ func pod(run *v1alpha1.TrainingRun, options Options) corev1.PodSpec {
 			FSGroupChangePolicy: ptr.To(corev1.FSGroupChangeOnRootMismatch),
 			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		InitContainers: []corev1.Container{
-			stager(staging.ContainerStageIn, staging.StepStageIn, options,
-				corev1.VolumeMount{Name: volumeDataset, MountPath: staging.VolumeDir}),
-		},
-		Containers: []corev1.Container{
-			trainer(run),
-			stager(staging.ContainerStageOut, staging.StepStageOut, options,
-				corev1.VolumeMount{Name: volumeArtifacts, MountPath: staging.ArtifactsDir, ReadOnly: true}),
-		},
+		InitContainers: []corev1.Container{stageIn},
+		Containers:     []corev1.Container{trainer(run, attempt.Number), stageOut},
 		Volumes: []corev1.Volume{
 			emptyDir(volumeDataset),
 			emptyDir(volumeArtifacts),
@@ -63,47 +64,39 @@ func pod(run *v1alpha1.TrainingRun, options Options) corev1.PodSpec {
 			tokenVolume(options.TrustBundle),
 		},
 	}
+	if run.Spec.Nodes.Size() > 1 {
+		spec.Subdomain = ServiceName(run)
+	}
+	if product := run.Spec.Nodes.GPUProduct; product != "" {
+		spec.NodeSelector = map[string]string{v1alpha1.LabelGPUProduct: product}
+	}
+	return spec
 }
 
 // trainer is the user's container. Its root file system is as writable as its
 // image has it; what it writes beside the artifacts is lost with the Pod.
-func trainer(run *v1alpha1.TrainingRun) corev1.Container {
+func trainer(run *v1alpha1.TrainingRun, attempt int32) corev1.Container {
 	asked := run.Spec.Trainer
+	mounts := []corev1.VolumeMount{
+		{Name: volumeDataset, MountPath: staging.DatasetDir, SubPath: staging.DatasetFolder, ReadOnly: true},
+		{Name: volumeArtifacts, MountPath: staging.ArtifactsDir},
+		{Name: volumeScratch, MountPath: scratchDir},
+	}
+	if run.Spec.Nodes.Size() > 1 {
+		mounts = append(mounts, corev1.VolumeMount{
+			Name: volumeDataset, MountPath: staging.RunDir, SubPath: staging.RunFolder, ReadOnly: true,
+		})
+	}
 	return corev1.Container{
 		Name:            staging.ContainerTrainer,
 		Image:           asked.Image,
 		Command:         slices.Clone(asked.Command),
 		Args:            slices.Clone(asked.Args),
-		Env:             trainerEnv(asked.Env),
-		Resources:       trainerResources(asked.Resources, GPUs(run)),
+		Env:             trainerEnv(run, attempt),
+		Resources:       trainerResources(asked.Resources, GPUsPerNode(run)),
 		SecurityContext: restricted(false),
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: volumeDataset, MountPath: staging.DatasetDir, SubPath: staging.DatasetFolder, ReadOnly: true},
-			{Name: volumeArtifacts, MountPath: staging.ArtifactsDir},
-			{Name: volumeScratch, MountPath: scratchDir},
-		},
+		VolumeMounts:    mounts,
 	}
-}
-
-// GPUs is the number of GPUs that a run asks for.
-func GPUs(run *v1alpha1.TrainingRun) int64 {
-	return int64(ptr.Deref(run.Spec.Nodes.GPUsPerNode, 1))
-}
-
-// trainerEnv puts the contract first, so that the user's variables may refer to
-// it as $(LETHE_DATASET_DIR).
-func trainerEnv(asked []v1alpha1.EnvVar) []corev1.EnvVar {
-	env := []corev1.EnvVar{
-		{Name: staging.EnvContractVersion, Value: staging.ContractVersion},
-		{Name: staging.EnvDatasetDir, Value: staging.DatasetDir},
-		{Name: staging.EnvArtifactsDir, Value: staging.ArtifactsDir},
-		{Name: staging.EnvCheckpointDir, Value: staging.CheckpointDir},
-		{Name: staging.EnvProgressFile, Value: staging.ProgressFile},
-	}
-	for _, v := range asked {
-		env = append(env, corev1.EnvVar{Name: v.Name, Value: v.Value})
-	}
-	return env
 }
 
 // trainerResources makes requests equal to limits: what a run pays for is what
@@ -125,18 +118,23 @@ func trainerResources(asked v1alpha1.TrainerResources, gpus int64) corev1.Resour
 	return corev1.ResourceRequirements{Requests: list, Limits: list.DeepCopy()}
 }
 
-// stager is one step of ours. The step's data is mounted at its place, and the
-// token for the broker beside it.
-func stager(name string, step staging.Step, options Options, data corev1.VolumeMount) corev1.Container {
+// stager is one step of ours, with the token for the broker. One that was killed (137:
+// out of memory, or by the node) is started again and goes on from its journal; any
+// other end is the Pod's.
+func stager(run *v1alpha1.TrainingRun, step staging.Step, attempt int32, options Options) corev1.Container {
 	return corev1.Container{
-		Name:            name,
+		Name:            string(step),
 		Image:           options.StagerImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            []string{string(step)},
-		Env: []corev1.EnvVar{
-			{Name: staging.EnvBrokerURL, Value: options.BrokerURL},
-			{Name: staging.EnvGrace, Value: stagerGrace.String()},
-		},
+		Env:             stagerEnv(run, step, attempt, options),
+		RestartPolicy:   ptr.To(corev1.ContainerRestartPolicyNever),
+		RestartPolicyRules: []corev1.ContainerRestartRule{{
+			Action: corev1.ContainerRestartRuleActionRestart,
+			ExitCodes: &corev1.ContainerRestartRuleOnExitCodes{
+				Operator: corev1.ContainerRestartRuleOnExitCodesOpIn, Values: []int32{exitKilled},
+			},
+		}},
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{
 				corev1.ResourceCPU:    resource.MustParse("100m"),
@@ -146,10 +144,7 @@ func stager(name string, step staging.Step, options Options, data corev1.VolumeM
 		},
 		SecurityContext:          restricted(true),
 		TerminationMessagePolicy: corev1.TerminationMessageReadFile,
-		VolumeMounts: []corev1.VolumeMount{
-			data,
-			{Name: volumeToken, MountPath: staging.TokenDir, ReadOnly: true},
-		},
+		VolumeMounts:             []corev1.VolumeMount{{Name: volumeToken, MountPath: staging.TokenDir, ReadOnly: true}},
 	}
 }
 

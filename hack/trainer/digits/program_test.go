@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -213,6 +215,69 @@ func TestTerminatedProcessLeavesACheckpointAndGoesOn(t *testing.T) {
 	}
 	if !bytes.Equal(want, got) {
 		t.Error("the model differs from the one of a training that was never stopped")
+	}
+}
+
+// twoNodes are pods of one run on this machine; each has its own folders.
+func twoNodes(t *testing.T) [2]pod {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, err := net.SplitHostPort(listener.Addr().String())
+	if err := errors.Join(err, listener.Close()); err != nil {
+		t.Fatal(err)
+	}
+	pods := [2]pod{newPod(t), newPod(t)}
+	for i, p := range pods {
+		p.mustExport(t)
+		p.env[contract.EnvNodeCount], p.env[contract.EnvNodeIndex] = "2", strconv.Itoa(i)
+		p.env[contract.EnvMasterAddr], p.env[contract.EnvMasterPort] = host, port
+		p.env["DIGITS_SECONDS_PER_EPOCH_MIN"] = "60"
+	}
+	return pods
+}
+
+func TestTwoProcessesStopTogetherAndFailTogether(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		signal syscall.Signal
+		// code is how node 0 ends when node 1 gets the signal.
+		code int
+		says string
+	}{
+		"one is asked to stop": {syscall.SIGTERM, contract.ExitStopped, "asked to stop: wrote checkpoint-"},
+		"one is killed":        {syscall.SIGKILL, exitFailed, "another node of the run is lost: node 1"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			pods := twoNodes(t)
+			first, second := pods[0].command(ctx), pods[1].command(ctx)
+			var out bytes.Buffer
+			first.Stdout, first.Stderr = &out, &out
+			for _, command := range []*exec.Cmd{first, second} {
+				if err := command.Start(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			awaitFile(ctx, t, pods[0].env[contract.EnvProgressFile])
+			if err := second.Process.Signal(test.signal); err != nil {
+				t.Fatal(err)
+			}
+			_ = second.Wait() // how it ends is the signal's affair
+			var exit *exec.ExitError
+			if err := first.Wait(); !errors.As(err, &exit) || exit.ExitCode() != test.code || !strings.Contains(out.String(), test.says) {
+				t.Fatalf("%v, want exit %d and %q:\n%s", err, test.code, test.says, out.String())
+			}
+			left, err := contract.Checkpoints(pods[0].env[contract.EnvCheckpointDir])
+			if err != nil || len(left) == 0 {
+				t.Errorf("node 0 left no checkpoint: %v", err)
+			}
+		})
 	}
 }
 

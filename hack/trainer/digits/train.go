@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-dev/lethe/hack/trainer/digits/internal/contract"
 	"github.com/lethe-dev/lethe/hack/trainer/digits/internal/dataset"
+	"github.com/lethe-dev/lethe/hack/trainer/digits/internal/team"
 	"github.com/lethe-dev/lethe/hack/trainer/digits/internal/training"
 )
 
@@ -30,6 +31,15 @@ func (p program) train(ctx context.Context, args []string) error {
 	trainer, err := training.New(options, places, set, p.clock, p.out)
 	if err != nil {
 		return err
+	}
+	nodes, err := contract.NodesFromEnvironment(p.env)
+	if err != nil {
+		return err
+	}
+	if nodes.Count > 1 {
+		others := team.New(team.Place{Index: nodes.Index, Count: nodes.Count, Address: nodes.Master})
+		defer others.Close()
+		trainer.Join(others)
 	}
 	_, err = trainer.Run(ctx)
 	return err

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Places:
 
     dataset: Path  # read-only
     artifacts: Path  # published when the trainer exits 0
-    checkpoints: Path  # outlives the process
+    checkpoints: Path  # outlives the process; what to go on from lies here at the start
     progress: Path  # one JSON object per line
 
     @staticmethod
@@ -43,6 +43,37 @@ class Places:
         if problems:
             raise ContractError("; ".join(problems))
         return Places(*(Path(env[name]) for name in names))
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Where this process stands among all processes of its run: what torch.distributed calls rank and world."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0  # index on its node, and of its GPU
+    master: str = ""  # host:port of rank 0
+
+    @property
+    def first(self) -> bool:
+        """Writes progress, checkpoints and artifacts."""
+        return self.rank == 0
+
+    @staticmethod
+    def from_environment(env: Mapping[str, str]) -> Nodes:
+        """torchrun's variables when it started us, otherwise one process for each node of the contract."""
+        try:
+            if "TORCHELASTIC_RUN_ID" in env:
+                nodes = Nodes(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_RANK"]))
+            else:
+                nodes = Nodes(int(env.get("LETHE_NODE_INDEX") or 0), int(env.get("LETHE_NODE_COUNT") or 1))
+            if nodes.world > 1:
+                nodes = replace(nodes, master=f"{env['MASTER_ADDR']}:{int(env['MASTER_PORT'])}")
+        except (KeyError, ValueError) as error:
+            raise ContractError(f"the variables about nodes make no sense: {error}") from error
+        if not 0 <= nodes.rank < nodes.world:
+            raise ContractError(f"process {nodes.rank} of {nodes.world} makes no sense")
+        return nodes
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -93,8 +124,11 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def set_aside(path: Path) -> None:
-    """Renames a checkpoint that can't be used, so that it neither outranks the next ones nor is lost."""
-    path.rename(path.with_name(f"{path.name}.unreadable"))
+    """Renames a checkpoint that can't be used, so that it neither outranks the next ones nor is lost.
+
+    The new name begins with a dot: every other name would be stored as the newest checkpoint.
+    """
+    path.rename(path.with_name(f".{path.name}.unreadable"))
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -73,6 +73,26 @@ class ContractTest(Folder):
         for name in self.ENV.keys() - {"LETHE_DATASET_DIR"}:
             self.assertIn(name, str(caught.exception))
 
+    def test_nodes(self):
+        second = {"LETHE_NODE_COUNT": "2", "LETHE_NODE_INDEX": "1", "MASTER_ADDR": "run-0.lethe-run.team.svc",
+                  "MASTER_PORT": "29500"}
+        torchrun = second | {"TORCHELASTIC_RUN_ID": "none", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8"}
+        master = "run-0.lethe-run.team.svc:29500"
+        for what, env, want in (
+            ("nothing is set", {}, contract.Nodes()),
+            ("the second of two", second, contract.Nodes(1, 2, 0, master)),
+            ("under torchrun", torchrun, contract.Nodes(5, 8, 1, master)),
+        ):
+            with self.subTest(what):
+                self.assertEqual(contract.Nodes.from_environment(env), want)
+        self.assertTrue(contract.Nodes().first)
+        self.assertFalse(contract.Nodes(1, 2).first)
+        for what, change in (("no address", {"MASTER_ADDR": None}), ("no port", {"MASTER_PORT": "x"}),
+                             ("no such node", {"LETHE_NODE_INDEX": "2"})):
+            env = {name: value for name, value in (second | change).items() if value is not None}
+            with self.subTest(what):
+                self.assertRaises(contract.ContractError, contract.Nodes.from_environment, env)
+
     def test_progress_is_one_object_per_line(self):
         path = self.dir / "progress.jsonl"
         now = datetime(2026, 1, 2, 3, 4, 5, 600_000, timezone.utc)
@@ -96,7 +116,7 @@ class ContractTest(Folder):
         self.assertEqual(contract.checkpoints(self.dir / "absent"), [])
         contract.set_aside(want[0])
         self.assertEqual(contract.checkpoints(self.dir), [])
-        self.assertTrue((self.dir / "checkpoint-00001000.pt.unreadable").exists())
+        self.assertTrue((self.dir / ".checkpoint-00001000.pt.unreadable").exists())
 
     def test_write_replaces_or_leaves_the_old_file(self):
         path = self.dir / "made" / "model.json"

@@ -5,6 +5,11 @@ The same data, network and model file as the Go trainer beside it (../digits), s
     pip install -r requirements.txt
     python train.py --epochs 40
 
+On several nodes, or GPUs, the same under torchrun, whose settings the contract has put into the environment; the
+processes share the rows of every batch, and the first of them writes:
+
+    torchrun train.py
+
 Mixed precision (bfloat16) where the GPU has it. After SIGTERM it writes a checkpoint and exits 143; the next
 start goes on from there.
 """
@@ -25,6 +30,7 @@ from torch.nn import functional
 
 import contract
 import idx
+from together import Together
 
 MODEL_FORMAT = "lethe-digits-mlp/1"
 REACH = 0.6  # pixels an image is moved by at most while training
@@ -54,9 +60,9 @@ def options() -> argparse.Namespace:
 
 
 class Trainer:
-    def __init__(self, chosen: argparse.Namespace, places: contract.Places) -> None:
-        self.chosen, self.places = chosen, places
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def __init__(self, chosen: argparse.Namespace, places: contract.Places, together: Together) -> None:
+        self.chosen, self.places, self.together = chosen, places, together
+        self.device, self.first = together.device, together.nodes.first
         self.mixed = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         self.should_stop = False
 
@@ -78,6 +84,7 @@ class Trainer:
             nn.Flatten(), nn.Linear(self.rows * self.cols, chosen.hidden), nn.ReLU(),
             nn.Linear(chosen.hidden, idx.CLASSES),
         ).to(self.device)
+        self.shared = together.wrap(self.model)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=chosen.learning_rate)
         self.batches = -(-len(self.labels) // chosen.batch)
         self.total_steps = self.batches * chosen.epochs
@@ -90,6 +97,8 @@ class Trainer:
 
     def run(self) -> None:
         what = torch.cuda.get_device_name() if self.device.type == "cuda" else "the CPU"
+        if self.together.nodes.world > 1:
+            say(f"process {self.together.nodes.rank} of {self.together.nodes.world}")
         say(f"learning from {len(self.labels)} images of {self.cols}x{self.rows} pixels on {what}"
             f"{' in bfloat16' if self.mixed else ''}, checking on {len(self.check_labels)} others")
         self.resume()
@@ -104,7 +113,8 @@ class Trainer:
             self.report(epoch, loss=loss, accuracy=accuracy)
             if epoch % self.chosen.checkpoint_every == 0:
                 self.save()
-        self.publish()
+        if self.first:
+            self.publish()
 
     def epoch(self) -> float:
         """Runs one epoch, or what is left of it after a resume, and returns the mean loss."""
@@ -112,24 +122,27 @@ class Trainer:
         order = torch.randperm(len(self.labels), generator=self.random(1 + number)).to(self.device)
         losses, reported = [], time.monotonic()
         for batch in order.split(self.chosen.batch)[self.step % self.batches:]:
-            if self.should_stop:
+            if self.together.any(self.should_stop):  # all stop at the same step
                 self.save()
                 raise Stopped
-            losses.append(self.train(self.images[batch], self.labels[batch]))
+            losses.append(self.train(batch))
             if time.monotonic() - reported >= 1 and self.step % self.batches:
                 self.report(number + 1, loss=losses[-1].item())
                 reported = time.monotonic()
-        loss = torch.stack(losses).mean().item()
+        loss = self.together.mean(torch.stack(losses).mean()).item()
         if loss != loss:
             raise ArithmeticError("the loss is not a number any more; use a lower learning rate")
         return loss
 
-    def train(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        self.model.train()
+    def train(self, batch: torch.Tensor) -> torch.Tensor:
+        """Makes one step and returns this process's part of the loss; the mean of all parts is the loss."""
+        rows, divisor = self.together.share(len(batch))
+        self.shared.train()
         for group in self.optimiser.param_groups:  # falls in a straight line to a twentieth
             group["lr"] = self.chosen.learning_rate * (1 - 0.95 * self.step / self.total_steps)
+        images = self.jitter(self.images[batch])[rows]
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
-            loss = functional.cross_entropy(self.model(self.jitter(images)), labels)
+            loss = functional.cross_entropy(self.shared(images), self.labels[batch][rows], reduction="sum") / divisor
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -151,6 +164,8 @@ class Trainer:
         return (self.model(self.check_images).argmax(1) == self.check_labels).float().mean().item()
 
     def report(self, epoch: int, **metrics: float) -> None:
+        if not self.first:
+            return
         contract.append_progress(self.places.progress, epoch=epoch, epochs=self.chosen.epochs, step=self.step,
                                  total_steps=self.total_steps, metrics=metrics)
 
@@ -160,6 +175,8 @@ class Trainer:
         return {name: getattr(self.chosen, name) for name in names} | {"rows": len(self.labels)}
 
     def save(self) -> None:
+        if not self.first:
+            return
         state = {"step": self.step, "history": self.history, "settings": self.settings(),
                  "model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         path = contract.checkpoint_path(self.places.checkpoints, self.step)
@@ -167,10 +184,25 @@ class Trainer:
         contract.prune(self.places.checkpoints, self.chosen.keep_checkpoints)
 
     def resume(self) -> None:
-        """Goes on from the newest checkpoint that can be read; damaged ones are set aside."""
+        """Goes on from the checkpoint that the first process chooses, so that all are at the same step."""
+        found = self.newest() if self.first else None
+        name = self.together.same(found[0] if found else None)
+        if name is None:
+            return
+        path = self.places.checkpoints / name
+        if found is None and not path.exists():
+            raise contract.ContractError(f"{name} is on the first node and not here: all nodes must start with the same")
+        state = found[1] if found else self.load(path)
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.history = state["step"], state["history"]
+        say(f"going on from {name}")
+
+    def newest(self) -> tuple[str, dict] | None:
+        """The newest checkpoint that can be read; damaged ones are set aside."""
         for path in contract.checkpoints(self.places.checkpoints):
             try:
-                state = torch.load(path, map_location=self.device, weights_only=True)
+                state = self.load(path)
             except Exception as error:  # torch.load raises many kinds for a damaged file
                 say(f"{path.name} cannot be read ({type(error).__name__}); trying an older one")
                 contract.set_aside(path)
@@ -178,11 +210,11 @@ class Trainer:
             if state["settings"] != self.settings():
                 raise contract.ContractError(f"{path.name} belongs to another training: "
                                              "empty the checkpoint folder or use the earlier settings")
-            self.model.load_state_dict(state["model"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.step, self.history = state["step"], state["history"]
-            say(f"going on from {path.name}")
-            return
+            return path.name, state
+        return None
+
+    def load(self, path: Path) -> dict:
+        return torch.load(path, map_location=self.device, weights_only=True)
 
     def publish(self) -> None:
         """Writes the artifacts: a model file that `digits evaluate` reads, the weights for PyTorch, the metrics."""
@@ -220,19 +252,27 @@ def say(line: str) -> None:
 
 def main() -> int:
     try:
-        trainer = Trainer(options(), contract.Places.from_environment(os.environ))
+        chosen, places = options(), contract.Places.from_environment(os.environ)
+        together = Together(contract.Nodes.from_environment(os.environ))
+        trainer = Trainer(chosen, places, together)
 
         def stop(*_: object) -> None:
             trainer.should_stop = True
 
         signal.signal(signal.SIGTERM, stop)
         trainer.run()
+        together.close()
     except Stopped:
-        say("asked to stop: wrote a checkpoint")
+        say("asked to stop: wrote a checkpoint" if trainer.first else "asked to stop")
         return contract.EXIT_STOPPED
     except (contract.ContractError, idx.FormatError, ArithmeticError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 1
+    except RuntimeError:  # a process that is lost is one of many causes; torch's own words follow
+        if os.environ.get("WORLD_SIZE", os.environ.get("LETHE_NODE_COUNT", "1")) != "1":
+            print("train.py: if another process was lost, the run's next attempt goes on from the last checkpoint",
+                  file=sys.stderr)
+        raise
     return 0
 
 

@@ -11,6 +11,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,6 +42,41 @@ func NewScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
+// The kinds that this program reads or writes.
+const (
+	KindRun            = "TrainingRun"
+	KindDataset        = "DatasetRetention"
+	KindPod            = "Pod"
+	KindEvent          = "Event"
+	KindConfigMap      = "ConfigMap"
+	KindServiceAccount = "ServiceAccount"
+	KindNode           = "Node"
+	KindNamespace      = "Namespace"
+)
+
+// kinds says where they live.
+var kinds = map[string]struct {
+	group schema.GroupVersion
+	scope apimeta.RESTScope
+}{
+	KindRun:            {v1alpha1.GroupVersion, apimeta.RESTScopeNamespace},
+	KindDataset:        {v1alpha1.GroupVersion, apimeta.RESTScopeNamespace},
+	KindPod:            {corev1.SchemeGroupVersion, apimeta.RESTScopeNamespace},
+	KindEvent:          {corev1.SchemeGroupVersion, apimeta.RESTScopeNamespace},
+	KindConfigMap:      {corev1.SchemeGroupVersion, apimeta.RESTScopeNamespace},
+	KindServiceAccount: {corev1.SchemeGroupVersion, apimeta.RESTScopeNamespace},
+	KindNode:           {corev1.SchemeGroupVersion, apimeta.RESTScopeRoot},
+	KindNamespace:      {corev1.SchemeGroupVersion, apimeta.RESTScopeRoot},
+}
+
+func kindOf(kind string) (schema.GroupVersionKind, error) {
+	known, ok := kinds[kind]
+	if !ok {
+		return schema.GroupVersionKind{}, fmt.Errorf("kind %q is not one of this program's", kind)
+	}
+	return known.group.WithKind(kind), nil
+}
+
 // NewClient connects to the API server. The mapping of kinds to resources is
 // written down here, which saves each command the discovery requests.
 func NewClient(config *rest.Config) (client.WithWatch, error) {
@@ -49,11 +85,8 @@ func NewClient(config *rest.Config) (client.WithWatch, error) {
 		return nil, err
 	}
 	mapper := apimeta.NewDefaultRESTMapper(nil)
-	for _, kind := range []string{"DatasetRetention", "TrainingRun"} {
-		mapper.Add(v1alpha1.GroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
-	}
-	for _, kind := range []string{"ConfigMap", "Pod", "ServiceAccount"} {
-		mapper.Add(corev1.SchemeGroupVersion.WithKind(kind), apimeta.RESTScopeNamespace)
+	for kind, where := range kinds {
+		mapper.Add(where.group.WithKind(kind), where.scope)
 	}
 	c, err := client.NewWithWatch(config, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {

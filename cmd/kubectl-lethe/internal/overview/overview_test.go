@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/terminal"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -82,6 +84,58 @@ func failed() v1alpha1.TrainingRun {
 	}
 }
 
+// busy is in its second attempt, on two nodes, under limits.
+func busy() v1alpha1.TrainingRun {
+	return v1alpha1.TrainingRun{
+		ObjectMeta: meta("digits-4", 4*time.Hour),
+		Spec: v1alpha1.TrainingRunSpec{
+			DatasetRef: v1alpha1.DatasetReference{Name: "digits", Distribution: v1alpha1.DistributionSharded},
+			Trainer:    v1alpha1.Trainer{Image: "registry/trainer:3"}, QueueName: "team",
+			Nodes: v1alpha1.Nodes{Count: new(int32(2)), GPUsPerNode: new(int32(8)), GPUProduct: "NVIDIA-H200"},
+			Retry: v1alpha1.RetryPolicy{Limit: new(int32(3))},
+			Limits: v1alpha1.Limits{
+				MaxDuration: &metav1.Duration{Duration: 12 * time.Hour}, MaxGPUSeconds: new(int64(100000)),
+				StartWithin: &metav1.Duration{Duration: 24 * time.Hour}, StalledAfter: &metav1.Duration{Duration: 10 * time.Minute},
+			},
+		},
+		Status: v1alpha1.TrainingRunStatus{
+			State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonTraining, Message: "The trainer runs.", StartTime: at(-3 * time.Hour),
+			Usage:   &v1alpha1.Usage{GPUSeconds: 57600, TrainingSeconds: 3600, LostGPUSeconds: 960},
+			Attempt: 2, ChargedAttempts: 1,
+			Attempts: []v1alpha1.Attempt{
+				{
+					Number: 1, StartTime: at(-3 * time.Hour), EndTime: at(-2 * time.Hour), Result: v1alpha1.AttemptFailed,
+					Reason: v1alpha1.ReasonNonZeroExit, ExitCode: new(int32(1)), GPUSeconds: 57600, TrainingSeconds: 3600, LostGPUSeconds: 960,
+				},
+				{Number: 2, StartTime: at(-time.Hour), ResumedFrom: "0001-000002", Disruptions: 1},
+			},
+			Progress: &v1alpha1.Progress{
+				Attempt: 2, Step: new(int64(840)), TotalSteps: new(int64(2000)), Epoch: new(int64(3)), Epochs: new(int64(10)),
+				Metrics:                 []v1alpha1.Metric{{Name: "accuracy", Value: "0.951234"}, {Name: "loss", Value: "1.5e-3"}},
+				EstimatedCompletionTime: at(83 * time.Minute), LastUpdateTime: at(-5 * time.Second),
+			},
+			Checkpoints: []v1alpha1.Checkpoint{
+				{ID: "0001-000002", Step: 500, Objects: 3, Bytes: 5 << 30, Time: *at(-2 * time.Hour)},
+				{ID: "0002-000001", Objects: 3, Bytes: 5 << 30, Time: *at(-10 * time.Minute)},
+			},
+		},
+	}
+}
+
+// killed says all that a failure can say.
+func killed() v1alpha1.TrainingRun {
+	run := failed()
+	run.Name, run.Status.Reason, run.Status.Message = "digits-5", v1alpha1.ReasonCUDAOutOfMemory, "the trainer needed more memory than its GPU has"
+	run.Spec.Nodes = v1alpha1.Nodes{Count: new(int32(2)), GPUsPerNode: new(int32(1))}
+	run.Status.Conditions = nil
+	run.Status.Failure = &v1alpha1.RunFailure{
+		Reason: v1alpha1.ReasonCUDAOutOfMemory, Blame: v1alpha1.BlameUser, Message: run.Status.Message, Hint: "use a smaller batch",
+		Container: "trainer", Node: new(int32(1)), ExitCode: new(int32(1)),
+		LogTail: "step 12\n\x1b[31mtorch.OutOfMemoryError: CUDA out of memory.\x1b[0m Tried to allocate\n",
+	}
+	return run
+}
+
 func fresh() v1alpha1.TrainingRun {
 	return v1alpha1.TrainingRun{
 		ObjectMeta: meta("digits-3", time.Second),
@@ -145,11 +199,11 @@ func held() v1alpha1.DatasetRetention {
 func TestTables(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	runs := []v1alpha1.TrainingRun{succeeded(), fresh(), failed()}
+	runs := []v1alpha1.TrainingRun{succeeded(), fresh(), failed(), busy()}
 	datasets := []v1alpha1.DatasetRetention{open(), held(), ready(), erasing(), expiring()}
 	for _, write := range []func() error{
-		func() error { return Tables(&b, runs, datasets, now) },
-		func() error { return Tables(&b, nil, nil, now) },
+		func() error { return Tables(terminal.Screen{Out: &b}, runs, datasets, now) },
+		func() error { return Tables(terminal.Screen{Out: &b}, nil, nil, now) },
 	} {
 		if err := write(); err != nil {
 			t.Fatal(err)
@@ -163,9 +217,11 @@ func TestTables(t *testing.T) {
 
 func TestDetails(t *testing.T) {
 	t.Parallel()
-	for name, run := range map[string]v1alpha1.TrainingRun{"run-succeeded": succeeded(), "run-failed": failed(), "run-new": fresh()} {
+	for name, run := range map[string]v1alpha1.TrainingRun{
+		"run-succeeded": succeeded(), "run-failed": failed(), "run-new": fresh(), "run-busy": busy(), "run-killed": killed(),
+	} {
 		var b strings.Builder
-		if err := Run(&b, &run, now); err != nil {
+		if err := Run(terminal.Screen{Out: &b}, &run, now); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name+".txt", b.String())
@@ -175,10 +231,57 @@ func TestDetails(t *testing.T) {
 		"dataset-expiring": expiring(), "dataset-held": held(),
 	} {
 		var b strings.Builder
-		if err := Dataset(&b, &ds, now); err != nil {
+		if err := Dataset(terminal.Screen{Out: &b}, &ds, now); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name+".txt", b.String())
+	}
+}
+
+func TestDetailsFitANarrowTerminal(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]v1alpha1.TrainingRun{"busy": busy(), "killed": killed()} {
+		var b strings.Builder
+		if err := Run(terminal.Screen{Out: &b, Width: func() int { return 61 }}, &run, now); err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			if got := words.Length(strings.TrimSuffix(line, "\n")); got > 60 {
+				t.Errorf("%s: %d columns do not fit into 60: %q", name, got, line)
+			}
+		}
+	}
+}
+
+func TestSinceIsTheStatesOwnTime(t *testing.T) {
+	t.Parallel()
+	waiting := fresh()
+	waiting.Status.State, waiting.Status.Reason = v1alpha1.RunStarting, v1alpha1.ReasonUnschedulable
+	waiting.Status.Conditions = []metav1.Condition{
+		{Type: v1alpha1.ConditionRunning, Reason: v1alpha1.ReasonUnschedulable, LastTransitionTime: *at(-time.Minute)},
+		{Type: v1alpha1.ConditionDatasetBound, Reason: v1alpha1.ReasonBound, LastTransitionTime: *at(0)},
+	}
+	for name, tc := range map[string]struct {
+		run  v1alpha1.TrainingRun
+		want time.Duration
+	}{
+		"from its condition": {waiting, -time.Minute}, "from its end": {failed(), -10 * time.Second}, "from its beginning": {fresh(), -time.Second},
+	} {
+		if got := Since(&tc.run).Sub(now); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+func TestEveryStateHasAStyle(t *testing.T) {
+	t.Parallel()
+	for _, state := range []v1alpha1.RunState{
+		v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunRunning, v1alpha1.RunPublishing,
+		v1alpha1.RunSuspended, v1alpha1.RunSucceeded, v1alpha1.RunFailed,
+	} {
+		if Style(state) == terminal.Plain {
+			t.Errorf("%s has none", state)
+		}
 	}
 }
 
@@ -188,7 +291,7 @@ func TestFailureIsShownWhereTheStatusSaysSomethingElse(t *testing.T) {
 	run := failed()
 	run.Status.Reason, run.Status.Message = v1alpha1.ReasonPodLost, "the Pod is gone"
 	var b strings.Builder
-	if err := Run(&b, &run, now); err != nil {
+	if err := Run(terminal.Screen{Out: &b}, &run, now); err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"Message:    the Pod is gone\n", "Failure:    NonZeroExit\n", "Because:    " + exitCode3 + "\n"} {

@@ -2,17 +2,16 @@ package overview
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
 	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/headway"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/layout"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/terminal"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
 )
 
@@ -21,29 +20,31 @@ const none = "-"
 
 // Tables writes the runs, newest first, and the datasets, in the order in which
 // they go.
-func Tables(out io.Writer, runs []v1alpha1.TrainingRun, datasets []v1alpha1.DatasetRetention, now time.Time) error {
-	rows := [][]string{{"RUN", "STATE", "REASON", "DATASET", "GPUS", "TIME", "GPU TIME", "AGE"}}
+func Tables(screen terminal.Screen, runs []v1alpha1.TrainingRun, datasets []v1alpha1.DatasetRetention, now time.Time) error {
+	s := &layout.Sheet{Columns: screen.Columns()}
+	rows := [][]string{{"RUN", "STATE", "REASON", "PROGRESS", "DATASET", "GPUS", "TIME", "GPU TIME", "AGE"}}
 	for _, run := range newestFirst(runs) {
 		rows = append(rows, runRow(&run, now))
 	}
-	if err := table(out, rows); err != nil {
-		return err
-	}
-	if len(runs) > 0 && len(datasets) > 0 {
-		if _, err := fmt.Fprintln(out); err != nil {
-			return fmt.Errorf("write table: %w", err)
-		}
+	s.Table(rows)
+	if len(datasets) > 0 {
+		s.Gap()
 	}
 	rows = [][]string{{"DATASET", "STATE", "REASON", "FILES", "SIZE", "GOES", "AGE"}}
 	for _, ds := range soonestFirst(datasets, now) {
 		rows = append(rows, datasetRow(&ds, now))
 	}
-	return table(out, rows)
+	s.Table(rows)
+	return s.Write(screen.Out)
 }
 
 func runRow(run *v1alpha1.TrainingRun, now time.Time) []string {
+	progress := none
+	if percent, ok := headway.Percent(run.Status.Progress); ok {
+		progress = strconv.Itoa(percent) + "%"
+	}
 	return []string{
-		run.Name, orNone(string(run.Status.State)), orNone(run.Status.Reason), run.Spec.DatasetRef.Name,
+		run.Name, orNone(string(run.Status.State)), orNone(run.Status.Reason), progress, run.Spec.DatasetRef.Name,
 		gpus(run), took(run, now), gpuTime(run), age(run.CreationTimestamp, now),
 	}
 }
@@ -60,23 +61,6 @@ func datasetRow(ds *v1alpha1.DatasetRetention, now time.Time) []string {
 		ds.Name, orNone(string(ds.Status.State)), orNone(ds.Status.Reason), files, size,
 		Goes(ds, now), age(ds.CreationTimestamp, now),
 	}
-}
-
-// table writes rows in columns; a header alone is left out.
-func table(out io.Writer, rows [][]string) error {
-	if len(rows) < 2 {
-		return nil
-	}
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	for _, row := range rows {
-		if _, err := fmt.Fprintln(w, strings.Join(row, "\t")); err != nil {
-			return fmt.Errorf("write table: %w", err)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write table: %w", err)
-	}
-	return nil
 }
 
 func newestFirst(runs []v1alpha1.TrainingRun) []v1alpha1.TrainingRun {
@@ -101,11 +85,12 @@ func soonestFirst(datasets []v1alpha1.DatasetRetention, now time.Time) []v1alpha
 	})
 }
 
+// gpus counts those of all nodes; the API server writes down how many each has.
 func gpus(run *v1alpha1.TrainingRun) string {
 	if run.Spec.Nodes.GPUsPerNode == nil {
 		return none
 	}
-	return strconv.Itoa(int(*run.Spec.Nodes.GPUsPerNode))
+	return strconv.FormatInt(run.Spec.Nodes.GPUs(), 10)
 }
 
 // took is how long the trainer has run.

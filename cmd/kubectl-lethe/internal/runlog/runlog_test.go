@@ -3,23 +3,30 @@ package runlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/cluster"
+	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/transfer"
 )
+
+var trainer = Source{Container: "trainer"}
 
 var key = client.ObjectKey{Namespace: "team", Name: "digits-1"}
 
@@ -33,7 +40,7 @@ func run(state v1alpha1.RunState, reason, message string) *v1alpha1.TrainingRun 
 func pod(name string, age time.Duration, states ...corev1.ContainerStatus) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: key.Namespace, Name: name, Labels: map[string]string{v1alpha1.LabelRun: key.Name},
+			Namespace: key.Namespace, Name: name, UID: types.UID("uid-of-" + name), Labels: map[string]string{v1alpha1.LabelRun: key.Name},
 			CreationTimestamp: metav1.Time{Time: time.Unix(10000, 0).Add(-age)},
 		},
 		Status: corev1.PodStatus{ContainerStatuses: states},
@@ -52,6 +59,29 @@ func waiting(name string) corev1.ContainerStatus {
 	return corev1.ContainerStatus{Name: name, State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{}}}
 }
 
+// of makes a pod one of an attempt and a node.
+func of(attempt, node int, p *corev1.Pod) *corev1.Pod {
+	p.Labels[v1alpha1.LabelAttempt] = strconv.Itoa(attempt)
+	p.Annotations = map[string]string{batchv1.JobCompletionIndexAnnotation: strconv.Itoa(node)}
+	return p
+}
+
+// stranger makes it one of a run that had the name before.
+func stranger(p *corev1.Pod) *corev1.Pod {
+	p.Labels[v1alpha1.LabelRunUID] = "uid-of-another"
+	return p
+}
+
+// attempts lets all but the last of some attempts have failed.
+func attempts(r *v1alpha1.TrainingRun, count int32) *v1alpha1.TrainingRun {
+	r.Status.Attempt = count
+	for n := range count - 1 {
+		r.Status.Attempts = append(r.Status.Attempts, v1alpha1.Attempt{Number: n + 1, Result: v1alpha1.AttemptFailed})
+	}
+	r.Status.Attempts = append(r.Status.Attempts, v1alpha1.Attempt{Number: count})
+	return r
+}
+
 func TestLocate(t *testing.T) {
 	t.Parallel()
 	starting := run(v1alpha1.RunStarting, v1alpha1.ReasonImagePull, "No such image.")
@@ -64,24 +94,46 @@ func TestLocate(t *testing.T) {
 		run       *v1alpha1.TrainingRun
 		pods      []corev1.Pod
 		container string
+		node      int
+		attempt   int
 		want      place
 		wantErr   string
 	}{
 		"waits for a pod":           {run: starting, want: place{waiting: summary}},
-		"waits for the container":   {run: starting, pods: []corev1.Pod{*staged}, want: place{pod: "a", waiting: summary}},
-		"finds an init container":   {run: starting, pods: []corev1.Pod{*staged}, container: "stage-in", want: place{pod: "a", started: true, waiting: summary}},
-		"waits for a missing state": {run: starting, pods: []corev1.Pod{*pod("a", 0)}, want: place{pod: "a", waiting: summary}},
+		"waits for the container":   {run: starting, pods: []corev1.Pod{*staged}, want: place{pod: "a", uid: "uid-of-a", attempt: 1, waiting: summary}},
+		"finds an init container":   {run: starting, pods: []corev1.Pod{*staged}, container: "stage-in", want: place{pod: "a", uid: "uid-of-a", attempt: 1, started: true, waiting: summary}},
+		"waits for a missing state": {run: starting, pods: []corev1.Pod{*pod("a", 0)}, want: place{pod: "a", uid: "uid-of-a", attempt: 1, waiting: summary}},
 		"takes the newest pod": {
 			run:  run(v1alpha1.RunRunning, "", ""),
 			pods: []corev1.Pod{*pod("old", time.Hour, terminated("trainer")), *pod("new", 0, running("trainer")), *pod("older", 2*time.Hour)},
-			want: place{pod: "new", started: true, waiting: "Running"},
+			want: place{pod: "new", uid: "uid-of-new", attempt: 1, started: true, waiting: "Running"},
 		},
 		"says that the pod is gone": {
-			run: run(v1alpha1.RunSucceeded, v1alpha1.ReasonPublished, ""), wantErr: "its pod is gone. Succeeded (Published)",
+			run: run(v1alpha1.RunSucceeded, v1alpha1.ReasonPublished, ""), wantErr: "the run has ended and its Pod is gone. Succeeded (Published)",
 		},
 		"says that the container never ran": {
 			run: run(v1alpha1.RunFailed, v1alpha1.ReasonDatasetCorrupt, "A file differs."), pods: []corev1.Pod{*staged},
 			wantErr: "trainer was never started. Failed (DatasetCorrupt): A file differs.",
+		},
+		"takes the pod of that node": {
+			run: run(v1alpha1.RunRunning, "", ""), node: 1,
+			pods: []corev1.Pod{*of(1, 0, pod("first", 0, running("trainer"))), *of(1, 1, pod("second", 0, running("trainer")))},
+			want: place{pod: "second", uid: "uid-of-second", attempt: 1, started: true, waiting: "Running"},
+		},
+		"takes the pod of that attempt": {
+			run: run(v1alpha1.RunRunning, "", ""), attempt: 2,
+			pods: []corev1.Pod{*of(2, 0, pod("two", 0, running("trainer"))), *of(3, 0, pod("three", 0, running("trainer")))},
+			want: place{pod: "two", uid: "uid-of-two", attempt: 2, started: true, waiting: "Running"},
+		},
+		"takes no pod of another run of that name": {
+			run:  run(v1alpha1.RunRunning, "", ""),
+			pods: []corev1.Pod{*stranger(pod("other", 0, running("trainer")))}, want: place{waiting: "Running"},
+		},
+		"says that the pod of an attempt is gone": {
+			run: attempts(run(v1alpha1.RunRunning, "", ""), 2), attempt: 1, wantErr: "the attempt has ended and its Pod is gone",
+		},
+		"waits for an attempt that is to come": {
+			run: attempts(run(v1alpha1.RunRunning, "", ""), 2), attempt: 3, want: place{waiting: "Running"},
 		},
 		"says so as soon as the pod has failed": {run: starting, pods: []corev1.Pod{*dead}, wantErr: "was never started"},
 	}
@@ -92,7 +144,7 @@ func TestLocate(t *testing.T) {
 			if container == "" {
 				container = "trainer"
 			}
-			got, err := locate(tc.run, tc.pods, container)
+			got, err := locate(tc.run, tc.pods, Source{container, tc.node, tc.attempt})
 			if tc.wantErr != "" {
 				if !errors.Is(err, ErrNoLog) || !strings.Contains(err.Error(), tc.wantErr) {
 					t.Fatalf("error: got %v, want ErrNoLog with %q", err, tc.wantErr)
@@ -118,8 +170,12 @@ func newReader(t *testing.T, open OpenFunc, objects ...client.Object) (reader Re
 	out, notes = &strings.Builder{}, &strings.Builder{}
 	return Reader{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
-			WithStatusSubresource(&corev1.Pod{}).Build(),
+			WithStatusSubresource(&corev1.Pod{}, &v1alpha1.TrainingRun{}).Build(),
 		Open: open, Clock: clock.RealClock{}, Out: out, Waiting: func(reason string) { notes.WriteString(reason + "\n") },
+		Note: func(text string) { notes.WriteString(text + "\n") },
+		Stored: func(_ context.Context, run *v1alpha1.TrainingRun, _, _ int, _ func(transfer.LogPiece) error) error {
+			return fmt.Errorf("%w of run %s", transfer.ErrNoLog, run.Name)
+		},
 	}, out, notes
 }
 
@@ -132,10 +188,10 @@ func TestPrint(t *testing.T) {
 		return io.NopCloser(strings.NewReader(namespace + "/" + pod + "/" + o.Container)), nil
 	}
 	r, out, _ := newReader(t, open, run(v1alpha1.RunRunning, "", ""), pod("a", 0, running("trainer"), waiting("stage-out")))
-	if err := r.Print(t.Context(), key, "trainer"); err != nil || out.String() != "team/a/trainer" {
+	if err := r.Print(t.Context(), key, trainer); err != nil || out.String() != "team/a/trainer" {
 		t.Errorf("got %q, %v", out, err)
 	}
-	err := r.Print(t.Context(), key, "stage-out")
+	err := r.Print(t.Context(), key, Source{Container: "stage-out"})
 	if !errors.Is(err, ErrNoLog) || !strings.Contains(err.Error(), "kubectl lethe logs -f digits-1 -n team") {
 		t.Errorf("container that has not started: got %v", err)
 	}
@@ -177,7 +233,7 @@ func TestFollow(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		if err := r.Follow(t.Context(), key, "trainer"); err != nil {
+		if err := r.Follow(t.Context(), key, trainer); err != nil {
 			t.Fatal(err)
 		}
 		if want := "epoch 1\nepoch 2\n"; out.String() != want {
@@ -217,7 +273,7 @@ func TestFollowGivesUp(t *testing.T) {
 				if tc.out != nil {
 					r.Out = tc.out
 				}
-				err := r.Follow(t.Context(), key, "trainer")
+				err := r.Follow(t.Context(), key, trainer)
 				if err == nil || !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("error: got %v, want one with %q", err, tc.want)
 				}

@@ -28,21 +28,30 @@ func Download(ctx context.Context, o Options, run *v1alpha1.TrainingRun, dir str
 	defer target.close()
 	artifacts := run.Status.Artifacts
 	o.Meter.Expect(artifacts.Objects, artifacts.Bytes)
+	sum, err := target.fetch(ctx, o, downloading{
+		broker: o.Broker, namespace: run.Namespace, name: run.Name, digest: artifacts.ManifestDigest,
+	}, target.work)
+	if err != nil {
+		return Sum{}, err
+	}
+	return sum, target.publish(filepath.Join(target.work, collected))
+}
+
+// fetch collects what a manifest lists, verified, in a folder of the parent: in the
+// folder collected in it, whole or not at all.
+func (t *target) fetch(ctx context.Context, o Options, step downloading, work string) (Sum, error) {
 	wrap := func(store agent.Store, prefix string) agent.Store {
 		return countingStore{Store: store, prefix: prefix, meter: o.Meter}
 	}
-	step := downloading{o.Broker, run.Namespace, run.Name, artifacts.ManifestDigest}
+	folder := filepath.Join(t.parent, work)
 	report, err := agent.StageIn(ctx, agent.StageInOptions{
 		Options:    o.agentOptions(step, staging.StepStageIn, "", wrap),
-		DatasetDir: filepath.Join(target.parent, target.work, collected),
+		DatasetDir: filepath.Join(folder, collected),
 		FreeSpace:  agent.FreeSpace,
 	})
 	if err != nil {
-		return Sum{}, explain(ctx, err, "download to "+dir,
-			"something else writes to "+filepath.Join(target.parent, target.work)+"; remove it and start again")
-	}
-	if err := target.publish(); err != nil {
-		return Sum{}, err
+		return Sum{}, explain(ctx, err, "download to "+filepath.Join(t.parent, t.name),
+			"something else writes to "+folder+"; remove it and start again")
 	}
 	return Sum{Files: report.Objects, Bytes: report.Bytes, Digest: report.ManifestDigest}, nil
 }
@@ -123,12 +132,13 @@ func (t *target) vacant() error {
 	return nil
 }
 
-// publish moves the verified files to their place.
-func (t *target) publish() error {
+// publish moves the verified files, which are in a folder below the working one, to
+// their place.
+func (t *target) publish(files string) error {
 	if err := t.root.Remove(t.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: make room for the files: %w", ErrFolder, err)
 	}
-	if err := t.root.Rename(filepath.Join(t.work, collected), t.name); err != nil {
+	if err := t.root.Rename(files, t.name); err != nil {
 		return fmt.Errorf("%w: move the files to their place: %w", ErrFolder, err)
 	}
 	if err := t.root.RemoveAll(t.work); err != nil {

@@ -22,6 +22,7 @@ var errStep = errors.New("the step is not this transfer's")
 // uploading lets an upload look like the publishing of artifacts by a pod whose
 // trainer has just ended well.
 type uploading struct {
+	noPod
 	broker          Broker
 	namespace, name string
 }
@@ -34,16 +35,16 @@ func (u uploading) Stage(ctx context.Context, step staging.Step) (staging.StageG
 	return staging.StageGrant{Store: grant}, err
 }
 
-func (uploading) Trainer(context.Context) (staging.TrainerStatus, error) {
-	return staging.TrainerStatus{Ended: true}, nil
-}
-
-// downloading lets the download of artifacts look like the staging-in of a
-// dataset that is pinned to the run's manifest.
+// downloading lets the download of artifacts, or of a part of a checkpoint, look like
+// the staging-in of a dataset that is pinned to a manifest.
 type downloading struct {
+	noPod
 	broker          Broker
 	namespace, name string
 	digest          string
+	// place gives where the manifest lies, by the prefix of the run; nil for the run's
+	// own place.
+	place func(prefix string) string
 }
 
 func (d downloading) Stage(ctx context.Context, step staging.Step) (staging.StageGrant, error) {
@@ -51,9 +52,28 @@ func (d downloading) Stage(ctx context.Context, step staging.Step) (staging.Stag
 		return staging.StageGrant{}, errStep
 	}
 	grant, err := d.broker.Artifacts(ctx, d.namespace, d.name)
+	if d.place != nil {
+		grant.Prefix = d.place(grant.Prefix)
+	}
 	return staging.StageGrant{Store: grant, ManifestDigest: d.digest}, err
 }
 
-func (downloading) Trainer(context.Context) (staging.TrainerStatus, error) {
-	return staging.TrainerStatus{}, errStep
+// noPod answers what only a pod would ask: there is no trainer that runs, nobody to
+// wait for, and nothing to write down.
+type noPod struct{}
+
+func (noPod) Trainer(context.Context) (staging.TrainerStatus, error) {
+	return staging.TrainerStatus{Ended: true}, nil
 }
+
+func (noPod) Gang(context.Context) (staging.GangStatus, error) {
+	return staging.GangStatus{Ready: true}, nil
+}
+
+func (noPod) Log(context.Context, staging.LogRequest) (staging.LogAnswer, error) {
+	return staging.LogAnswer{Ended: true}, nil
+}
+
+func (noPod) Progress(context.Context, staging.ProgressRequest) error { return errStep }
+
+func (noPod) Checkpoint(context.Context, staging.CheckpointRequest) error { return errStep }

@@ -111,7 +111,7 @@ func Upload(ctx context.Context, o Options, to Dataset, folder *Folder, journal 
 		}
 	}
 	report, err := agent.StageOut(ctx, agent.StageOutOptions{
-		Options:      o.agentOptions(uploading{o.Broker, to.Namespace, to.Name}, staging.StepStageOut, to.KeyID, wrap),
+		Options:      o.agentOptions(uploading{broker: o.Broker, namespace: to.Namespace, name: to.Name}, staging.StepStageOut, to.KeyID, wrap),
 		ArtifactsDir: folder.Dir,
 	})
 	if fault := found.get(); fault != nil {

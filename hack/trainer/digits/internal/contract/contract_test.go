@@ -3,6 +3,7 @@ package contract_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -56,6 +57,57 @@ func TestFromEnvironmentNamesEveryProblem(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), contract.EnvArtifactsDir) {
 		t.Errorf("error %q names %s, which is set", err, contract.EnvArtifactsDir)
+	}
+}
+
+func TestNodesFromEnvironment(t *testing.T) {
+	t.Parallel()
+	two := map[string]string{
+		contract.EnvNodeCount: "2", contract.EnvNodeIndex: "1", contract.EnvAttempt: "3",
+		contract.EnvMasterAddr: "run-0.lethe-run.team.svc", contract.EnvMasterPort: "29500",
+	}
+	without := func(name, value string) map[string]string {
+		changed := maps.Clone(two)
+		changed[name] = value
+		return changed
+	}
+	tests := map[string]struct {
+		env  map[string]string
+		want contract.Nodes
+		says string
+	}{
+		"nothing is set":        {nil, contract.Nodes{Count: 1, Attempt: 1}, ""},
+		"the second of two":     {two, contract.Nodes{Index: 1, Count: 2, Attempt: 3, Master: "run-0.lethe-run.team.svc:29500"}, ""},
+		"no node 0":             {without(contract.EnvMasterAddr, ""), contract.Nodes{}, contract.EnvMasterAddr},
+		"a port that is none":   {without(contract.EnvMasterPort, "0"), contract.Nodes{}, contract.EnvMasterPort},
+		"a count that is none":  {without(contract.EnvNodeCount, "two"), contract.Nodes{}, contract.EnvNodeCount},
+		"an index out of range": {without(contract.EnvNodeIndex, "2"), contract.Nodes{}, "node 2 of 2"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := contract.NodesFromEnvironment(func(name string) string { return test.env[name] })
+			if (err == nil) != (test.says == "") || err != nil && (!errors.Is(err, contract.ErrEnvironment) || !strings.Contains(err.Error(), test.says)) {
+				t.Fatalf("error %v, want one that says %q", err, test.says)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDamagedCheckpointIsSetAsideUnderAHiddenName(t *testing.T) {
+	t.Parallel()
+	dir, name := t.TempDir(), contract.CheckpointName(7)
+	if err := contract.WriteFile(dir, name, []byte("damaged")); err != nil {
+		t.Fatal(err)
+	}
+	if err := contract.SetAside(dir, name); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"." + name + ".unreadable"}, list(t, dir)); diff != "" {
+		t.Errorf("what does not begin with a dot is stored as a checkpoint (-want +got):\n%s", diff)
 	}
 }
 

@@ -26,7 +26,8 @@ type Places struct {
 	DatasetDir string
 	// ArtifactsDir is published when the trainer exits 0.
 	ArtifactsDir string
-	// CheckpointDir outlives the process; it may lie inside ArtifactsDir.
+	// CheckpointDir outlives the process: what a new attempt goes on from lies here when it starts. It may lie
+	// inside ArtifactsDir, and is not published with it.
 	CheckpointDir string
 	// ProgressFile takes one JSON object per line.
 	ProgressFile string

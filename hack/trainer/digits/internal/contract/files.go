@@ -59,7 +59,8 @@ func syncFolder(dir string) (err error) {
 	return folder.Sync()
 }
 
-// CheckpointName is the file name of the checkpoint after a step; names sort by age.
+// CheckpointName is the file name of the checkpoint after a step; names sort by age. The step is the last number in
+// it, as the contract asks.
 func CheckpointName(step int) string {
 	return fmt.Sprintf("%s%08d%s", checkpointPrefix, step, checkpointSuffix)
 }
@@ -95,9 +96,10 @@ func isCheckpoint(name string) bool {
 	return err == nil && CheckpointName(number) == name
 }
 
-// SetAside renames a checkpoint that can't be used, so that Checkpoints no longer lists it and nothing is lost.
+// SetAside renames a checkpoint that can't be used, so that Checkpoints no longer lists it and nothing is lost. The
+// new name begins with a dot: every other name would be stored as the newest checkpoint.
 func SetAside(dir, name string) error {
-	if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, name+".unreadable")); err != nil {
+	if err := os.Rename(filepath.Join(dir, name), filepath.Join(dir, "."+name+".unreadable")); err != nil {
 		return fmt.Errorf("set damaged checkpoint aside: %w", err)
 	}
 	return nil

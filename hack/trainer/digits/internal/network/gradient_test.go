@@ -20,7 +20,7 @@ func TestGradientAgreesWithFiniteDifferences(t *testing.T) {
 		batch = append(batch, Example{Input: input, Label: source.IntN(classes)})
 	}
 	learner := NewLearner(New(inputs, hidden, classes, source))
-	learner.measure(batch)
+	learner.Measure(batch, len(batch))
 
 	n, checked, nonZero := learner.network, 0, 0
 	for p, weights := range n.parts() {

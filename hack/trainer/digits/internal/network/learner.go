@@ -71,7 +71,33 @@ func (l *Learner) Moments() Moments { return l.moments }
 // Step moves the weights once against the gradient of the batch, and returns the batch's mean loss before
 // the move. The batch must not be empty.
 func (l *Learner) Step(batch []Example, rate float64) float64 {
-	loss := l.measure(batch)
+	loss := l.Measure(batch, len(batch))
+	l.Move(rate)
+	return loss
+}
+
+// Measure sets the gradient to what these examples contribute to a batch of the given size, and returns what
+// they contribute to its mean loss. The sums over all parts of a batch are those of the batch.
+func (l *Learner) Measure(examples []Example, batchSize int) float64 {
+	for _, part := range l.gradient.parts() {
+		clear(part)
+	}
+	share, loss := 1/float64(batchSize), 0.0
+	for _, example := range examples {
+		loss += share * l.backward(example, share)
+	}
+	return loss
+}
+
+// Gradient is the live gradient, not a copy: several learners that set it to the sum of all of theirs before
+// they Move stay the same.
+func (l *Learner) Gradient() [][]float64 {
+	parts := l.gradient.parts()
+	return parts[:]
+}
+
+// Move moves the weights once against the gradient.
+func (l *Learner) Move(rate float64) {
 	l.moments.Steps++
 	steps := float64(l.moments.Steps)
 	rate *= math.Sqrt(1-math.Pow(decayVariance, steps)) / (1 - math.Pow(decayMean, steps))
@@ -80,7 +106,6 @@ func (l *Learner) Step(batch []Example, rate float64) float64 {
 	for p := range weights {
 		adam(weights[p], gradients[p], means[p], variances[p], rate)
 	}
-	return loss
 }
 
 func adam(weights, gradients, means, variances []float64, rate float64) {
@@ -89,18 +114,6 @@ func adam(weights, gradients, means, variances []float64, rate float64) {
 		variances[i] += (1 - decayVariance) * (gradient*gradient - variances[i])
 		weights[i] -= rate * means[i] / (math.Sqrt(variances[i]) + epsilon)
 	}
-}
-
-// measure fills l.gradient with the mean gradient of the batch and returns its mean loss.
-func (l *Learner) measure(batch []Example) float64 {
-	for _, part := range l.gradient.parts() {
-		clear(part)
-	}
-	share, loss := 1/float64(len(batch)), 0.0
-	for _, example := range batch {
-		loss += share * l.backward(example, share)
-	}
-	return loss
 }
 
 // backward adds share times one example's gradient to l.gradient, and returns the example's loss.

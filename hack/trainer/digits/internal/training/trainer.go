@@ -33,6 +33,18 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration)
 }
 
+// Team is the nodes that train one model together. All of them call the same methods in the same order.
+type Team interface {
+	// Index is this node's, from 0, among Size.
+	Index() int
+	Size() int
+	// Meet waits until all nodes are there, and fails unless all say the same greeting.
+	Meet(ctx context.Context, greeting string) error
+	// Sum replaces the values by their sums over all nodes, and says whether any node wishes to stop: the same on
+	// every node.
+	Sum(values [][]float64, stop bool) (bool, error)
+}
+
 // EpochMetrics is one finished epoch.
 type EpochMetrics struct {
 	Epoch int `json:"epoch"`
@@ -63,6 +75,7 @@ type Trainer struct {
 	rows, cols        int
 	train, validation []network.Example
 	state             *state
+	team              Team // nil for one node
 }
 
 // New checks the options and prepares the rows. Lines for a person go to out.
@@ -80,10 +93,16 @@ func New(options Options, places contract.Places, set dataset.Set, clock Clock, 
 	}, nil
 }
 
+// Join makes this node one of several, which share the rows of every batch among them. It is called before Run.
+func (t *Trainer) Join(team Team) { t.team = team }
+
 // Run trains to the last epoch and publishes the model. It goes on from the newest checkpoint when there is
-// one. When ctx ends it writes a checkpoint and returns ErrStopped.
+// one. When ctx ends it writes a checkpoint and returns ErrStopped. Of several nodes only the first writes.
 func (t *Trainer) Run(ctx context.Context) (Metrics, error) {
 	if err := t.begin(); err != nil {
+		return Metrics{}, err
+	}
+	if err := t.meet(ctx); err != nil {
 		return Metrics{}, err
 	}
 	meter := newMeter(t.clock.Now(), t.state.step(), t.totalSteps())
@@ -91,7 +110,7 @@ func (t *Trainer) Run(ctx context.Context) (Metrics, error) {
 		if err := t.epoch(ctx, meter); err != nil {
 			return Metrics{}, err
 		}
-		if t.state.Epoch%t.options.CheckpointEvery == 0 {
+		if t.isFirst() && t.state.Epoch%t.options.CheckpointEvery == 0 {
 			if _, err := t.state.save(t.places.CheckpointDir, t.options.KeepCheckpoints); err != nil {
 				return Metrics{}, err
 			}
@@ -130,11 +149,15 @@ func (t *Trainer) epoch(ctx context.Context, meter *meter) error {
 	order := newRandom(t.options.Model.Seed, streamOrder, t.state.Epoch).Perm(len(t.train))
 	pace := newPace(t.clock.Now(), t.options.MinEpoch, t.batches(), t.state.Batch)
 	for t.state.Batch < t.batches() {
-		if ctx.Err() != nil {
+		if t.team == nil && ctx.Err() != nil {
 			return t.stop()
 		}
-		if err := t.step(order); err != nil {
+		stop, err := t.step(ctx, order)
+		if err != nil {
 			return err
+		}
+		if stop {
+			return t.stop()
 		}
 		t.clock.Sleep(ctx, pace.wait(t.clock.Now(), t.state.Batch))
 		if now := t.clock.Now(); meter.isDue(now) && t.state.Batch < t.batches() {
@@ -146,8 +169,8 @@ func (t *Trainer) epoch(ctx context.Context, meter *meter) error {
 	return t.finishEpoch(meter)
 }
 
-// step trains on the next batch in the order.
-func (t *Trainer) step(order []int) error {
+// step trains on the next batch in the order. It says whether the nodes are to stop after it.
+func (t *Trainer) step(ctx context.Context, order []int) (stop bool, err error) {
 	from := t.state.Batch * t.options.Model.Batch
 	to := min(from+t.options.Model.Batch, len(order))
 	batch := make([]network.Example, 0, to-from)
@@ -156,14 +179,20 @@ func (t *Trainer) step(order []int) error {
 	}
 	step := t.state.step()
 	batch = jitter(batch, t.rows, t.cols, newRandom(t.options.Model.Seed, streamJitter, step))
-	loss := t.state.learner.Step(batch, t.rate(step))
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return ErrDiverged
+	loss := t.state.learner.Measure(t.share(batch), len(batch))
+	if t.team != nil {
+		if loss, stop, err = t.sum(ctx, loss); err != nil {
+			return false, t.failed(err)
+		}
 	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return false, ErrDiverged
+	}
+	t.state.learner.Move(t.rate(step))
 	t.state.Moments = t.state.learner.Moments()
 	t.state.LossSum += loss
 	t.state.Batch++
-	return nil
+	return stop, nil
 }
 
 // rate falls in a straight line to a twentieth: large steps to get near, small ones to settle.
@@ -189,6 +218,9 @@ func (t *Trainer) finishEpoch(meter *meter) error {
 
 // report appends one line to the progress file.
 func (t *Trainer) report(now time.Time) error {
+	if !t.isFirst() {
+		return nil
+	}
 	s := t.state
 	progress := contract.Progress{
 		Time: now, Epoch: s.Epoch, Epochs: t.options.Epochs,
@@ -209,6 +241,10 @@ func (t *Trainer) report(now time.Time) error {
 
 // stop leaves a checkpoint for the next attempt.
 func (t *Trainer) stop() error {
+	if !t.isFirst() {
+		t.screen.say("asked to stop after %d of %d steps; node 0 writes the checkpoint", t.state.step(), t.totalSteps())
+		return ErrStopped
+	}
 	name, err := t.state.save(t.places.CheckpointDir, t.options.KeepCheckpoints)
 	if err != nil {
 		return fmt.Errorf("stop: %w", err)
@@ -226,6 +262,10 @@ func (t *Trainer) publish() (Metrics, error) {
 		TrainRows: len(t.train), ValidationRows: len(t.validation),
 		Loss: last.Loss, Accuracy: last.Accuracy,
 		Settings: s.Settings, History: s.History,
+	}
+	if !t.isFirst() {
+		t.screen.say("done: node 0 publishes the model")
+		return metrics, nil
 	}
 	model, err := json.Marshal(network.NewModel(s.Network, t.rows, t.cols))
 	if err != nil {

@@ -211,7 +211,7 @@ func TestUnreadableCheckpointFallsBackToTheOneBefore(t *testing.T) {
 			t.Errorf("%q is missing in:\n%s", want, got.text)
 		}
 	}
-	if _, err := os.Stat(later + ".unreadable"); err != nil {
+	if _, err := os.Stat(filepath.Join(filepath.Dir(later), "."+filepath.Base(later)+".unreadable")); err != nil {
 		t.Errorf("the damaged checkpoint was not set aside: %v", err)
 	}
 	left, err := contract.Checkpoints(placesIn(dir).CheckpointDir)
