@@ -55,7 +55,7 @@ func TestStatusAndLogs(t *testing.T) {
 		"has to know what to follow":   {args: []string{"status", "-w"}, code: staging.ExitUsage, err: "--watch needs the name"},
 		"shows a log":                  {args: []string{"logs", "good"}, out: []string{"team/good-x/trainer\n"}},
 		"follows a log":                {args: []string{"logs", "-f", "good"}, out: []string{"team/good-x/trainer\n"}},
-		"has no log of what is gone":   {args: []string{"logs", "bad"}, code: 1, err: "its pod is gone. Failed (OOMKilled): raise"},
+		"has no log of what is gone":   {args: []string{"logs", "bad"}, code: 1, err: "its Pod is gone. Failed (OOMKilled): raise"},
 		"knows the containers":         {args: []string{"logs", "good", "-c", "x"}, code: staging.ExitUsage, err: "one of stage-in, trainer, stage-out"},
 		"shows its version":            {args: []string{"version"}, out: []string{"kubectl-lethe ", "API lethe.dev/v1alpha1\n"}},
 		"explains itself":              {out: []string{"kubectl lethe [command]"}},

@@ -137,6 +137,73 @@ func TestBothWaysThroughARealStoreThatIsKilled(t *testing.T) {
 	}
 }
 
+// A checkpoint that one pod's trainer left is what the next one's begins with.
+func TestACheckpointGoesThroughARealStore(t *testing.T) {
+	t.Parallel()
+	for _, writers := range []string{firstNode, everyNode} {
+		t.Run(writers, func(t *testing.T) {
+			t.Parallel()
+			minio := objectstoretest.StartMinIO(t)
+			bucket := minio.Bucket(t, objectstoretest.Unversioned)
+			store := minio.Client(t, minio.Root)
+			digest := seal(t, store, bucket, []objectkey.Entry{{Path: "data", Size: 9}}, func(n int64) []byte { return make([]byte, n) })
+			var stored staging.CheckpointRequest
+			p := newPod(t, func(w http.ResponseWriter, r *http.Request) {
+				place := staging.StoreGrant{
+					Endpoint: minio.Endpoint, CABundle: string(minio.CA), Bucket: bucket, Prefix: runPrefix,
+					AccessKeyID: minio.Root.AccessKeyID, SecretAccessKey: minio.Root.SecretAccessKey,
+					IssuedAt: time.Unix(0, 0), ExpiresAt: time.Unix(3600, 0),
+				}
+				var answer any = staging.LogAnswer{
+					Lines: []byte("2026-01-02T03:04:05Z hello\n"), Last: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Ended: true,
+				}
+				switch r.URL.Path {
+				case staging.PathTrainer:
+					answer = staging.TrainerStatus{Ended: true, ExitCode: 1}
+				case staging.PathCheckpoint:
+					_ = json.NewDecoder(r.Body).Decode(&stored)
+				case staging.PathStage:
+					var asked staging.StageRequest
+					_ = json.NewDecoder(r.Body).Decode(&asked)
+					grant := staging.StageGrant{Store: place}
+					if asked.Step == staging.StepStageIn {
+						grant.Store.Prefix, grant.ManifestDigest = datasetPrefix, digest
+						grant.Resume = &staging.ResumeGrant{Store: place, ID: stored.ID, Digest: stored.Digest}
+					}
+					answer = grant
+				}
+				_ = json.NewEncoder(w).Encode(answer)
+			})
+			p.env["LETHE_CHECKPOINT_WRITERS"] = writers
+			model := strings.Repeat("weights ", 3<<20)
+			p.put(t, "artifacts/checkpoints/step-5/model.bin", model)
+			p.put(t, "artifacts/checkpoints/step-5/small", "x")
+			if code, report := p.run(t.Context(), "stage-out"); code != staging.ExitOK || !strings.Contains(report, "hello") {
+				t.Fatalf("exit %d: %s", code, report)
+			}
+			if stored.Step != 5 || stored.Objects != 2 || stored.Bytes != int64(len(model))+1 {
+				t.Fatalf("stored %+v", stored)
+			}
+			p.env["LETHE_ARTIFACTS_DIR"] = t.TempDir()
+			if code, report := p.run(t.Context(), "stage-in"); code != staging.ExitOK || !strings.Contains(report, stored.ID) {
+				t.Fatalf("exit %d: %s", code, report)
+			}
+			got, err := os.ReadFile(p.env["LETHE_ARTIFACTS_DIR"] + "/checkpoints/step-5/model.bin")
+			if err != nil || string(got) != model {
+				t.Errorf("the checkpoint is another one: %d bytes, %v", len(got), err)
+			}
+			body, err := store.Get(t.Context(), bucket, objectkey.LogPrefix(runPrefix, 1, 0)+"trainer-000001.log", 0, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = body.Close() }()
+			if log, err := io.ReadAll(body); err != nil || !strings.HasSuffix(string(log), " hello\n") {
+				t.Errorf("the output is %q, %v", log, err)
+			}
+		})
+	}
+}
+
 // throughKilledStore runs a step, kills the store when the log says so, and starts
 // it again when the log says that it is missed.
 func throughKilledStore(t *testing.T, p *pod, minio *objectstoretest.MinIO, step, kill string) {

@@ -17,8 +17,10 @@ const (
 	// partSize is the least part of a larger one, in bytes. A part is held in memory
 	// while it is sent, so that sending it can be repeated.
 	partSize = 8 << 20
-	// partsAtOnce are sent of a body that can be read again; of any other, one.
+	// partsAtOnce are sent of one body, and partsMemory bounds in bytes what they take
+	// where parts are larger; one there is always.
 	partsAtOnce = 4
+	partsMemory = partsAtOnce * partSize
 	// maxParts is S3's bound for one upload.
 	maxParts = 10_000
 	// putPause before the second attempt of a single request; twice that before
@@ -31,10 +33,10 @@ var errShortBody = errors.New("the body ended before its size")
 // Put stores the first size bytes of body as an object, or nothing. A body that is
 // an io.ReaderAt is read from its start and, when an attempt fails, again; any other
 // is read once, so that up to 16 MiB there is one attempt and retrying is up to the
-// caller. Above that the upload has parts, each of which is tried again, and when it
-// fails they are removed. One part is held in memory, four of an io.ReaderAt; a part
-// has 8 MiB, or more above 80 GB. The store checks a CRC-32C of all it gets. An error
-// of the body is given as it is.
+// caller. Above that the upload has parts, which are read in order, sent four at once and
+// each tried again; when it fails they are removed. The parts that are sent are held in
+// memory. One has 8 MiB, or a ten-thousandth above 80 GB, where less are sent at once. The
+// store checks a CRC-32C of all it gets. An error of the body is given as it is.
 //
 // When an attempt failed after it took effect, IfAbsent may give ErrPrecondition
 // for an object that this very call has stored.
@@ -62,9 +64,10 @@ func (c *Client) Put(
 	}
 	_, again := body.(io.ReaderAt)
 	if size > singlePut {
-		options.PartSize = partOf(size)
-		options.NumThreads = partsAtOnce
-		options.ConcurrentStreamParts = again
+		part := partOf(size)
+		options.PartSize = part
+		options.NumThreads = uint(max(1, min(partsMemory/part, (uint64(size)+part-1)/part)))
+		options.ConcurrentStreamParts = true
 	}
 	for attempt := 1; ; attempt++ {
 		err := c.putOnce(ctx, bucket, key, &source{body: body, size: size}, options)

@@ -15,7 +15,9 @@ const (
 	// EnvCheckpointDir is a folder for checkpoints: each file or folder directly in it
 	// is one. Write to a name that starts with "." or "tmp-" or ends with ".tmp" or
 	// ".partial", and rename, so that a checkpoint is there whole or not at all. The
-	// step is the last number in the name (step-500, checkpoint-500). The newest is
+	// step is the last number in the name without its extension (step-500,
+	// checkpoint-500.pt); where every node writes, there must be one, from 1 to 999,999,
+	// and it must grow. The newest by the times of its files is
 	// stored at the run's interval, when the trainer is asked to stop, and at its end.
 	// When an attempt resumes, the checkpoint is here, under the name it had, before
 	// the trainer starts. What is here is not published among the artifacts.
@@ -106,7 +108,7 @@ const (
 const (
 	// EnvBrokerURL tells a stager where the broker is.
 	EnvBrokerURL = "LETHE_BROKER_URL"
-	// EnvGrace is how long stage-out may go on with an upload after SIGTERM.
+	// EnvGrace is how long stage-out may go on after SIGTERM.
 	EnvGrace = "LETHE_GRACE"
 	// EnvShard is "true" if stage-in is to bring this node's share of the dataset only.
 	EnvShard = "LETHE_SHARD"

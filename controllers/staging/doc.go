@@ -6,9 +6,11 @@
 //
 // # A run's pod
 //
-//	init container  stage-in   dataset -> /lethe/dataset, verified against the manifest
+//	init container  stage-in   dataset -> /lethe/dataset, verified against the manifest;
+//	                           a checkpoint to begin with; waits for the other nodes
 //	container       trainer    the user's image; files in, files out, no credentials
-//	container       stage-out  waits for the trainer's end, then publishes /lethe/artifacts
+//	container       stage-out  stores checkpoints and output, tells of progress; after the
+//	                           trainer's end publishes /lethe/artifacts
 //
 // stage-out is an ordinary container, not a native sidecar: a sidecar's exit code
 // can not fail a Job and it gets only what is left of the grace period, but a
@@ -32,6 +34,7 @@
 //
 // See the Env constants for the variables. The trainer reads files from
 // LETHE_DATASET_DIR, and what lies in LETHE_ARTIFACTS_DIR when it exits with 0
-// is published. Exit code 0 means success, any other failure. SIGTERM asks it to
+// is published, but for the folder of checkpoints in it and what nodes other than the
+// first have left. Exit code 0 means success, any other failure. SIGTERM asks it to
 // write a checkpoint and to exit with 143.
 package staging

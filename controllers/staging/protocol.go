@@ -177,7 +177,8 @@ type ProgressRequest struct {
 	// Sequence grows with every message of a pod; one that does not is refused.
 	Sequence int64 `json:"sequence"`
 	// Percent, from 0 to 100, Epoch, Epochs, Step and TotalSteps as the trainer told
-	// them; nil for what it did not tell.
+	// them; nil for what it did not tell. A Percent that it did not tell follows from
+	// steps or epochs.
 	Percent    *float64 `json:"percent,omitempty"`
 	Epoch      *int64   `json:"epoch,omitempty"`
 	Epochs     *int64   `json:"epochs,omitempty"`

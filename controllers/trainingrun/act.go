@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -119,33 +117,6 @@ func (r *Reconciler) expire(ctx context.Context, o observed, _ plan) error {
 	err := r.client.Delete(ctx, o.Run, client.Preconditions{UID: ptr.To(o.Run.UID), ResourceVersion: ptr.To(o.Run.ResourceVersion)})
 	if err != nil {
 		return fmt.Errorf("delete training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
-	}
-	return nil
-}
-
-// freePods lets the Pods go whose time is in the status that was written. It does not
-// matter who else writes the Pod at the same time: the API server takes the finalizer
-// out of the list that is there.
-func (r *Reconciler) freePods(ctx context.Context, o observed, status v1alpha1.TrainingRunStatus) error {
-	patch := []byte(`{"metadata":{"$deleteFromPrimitiveList/finalizers":["` + v1alpha1.FinalizerUsage + `"]}}`)
-	for _, pod := range slices.Concat(o.Pods, o.Strays) {
-		if !accountable(&pod) || !remembered(status, pod.UID) {
-			continue
-		}
-		if err := r.freePod(ctx, &pod, patch); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *Reconciler) freePod(ctx context.Context, pod *corev1.Pod, patch []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, passTimeout)
-	defer cancel()
-	to := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}
-	err := r.client.Patch(ctx, to, client.RawPatch(types.StrategicMergePatchType, patch))
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("let pod %s/%s go: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
 }

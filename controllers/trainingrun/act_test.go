@@ -74,6 +74,7 @@ func TestMetricsOfARunThatEndsWell(t *testing.T) {
 	w := newWorld(t, makeRun(), makeDataset())
 	trainWell(w)
 	want := map[string]float64{
+		"lethe_attempts_total reason=Published result=Succeeded":           1,
 		"lethe_gpu_seconds_total":                                          1200,
 		"lethe_runs_ended_total blame= outcome=Succeeded reason=Published": 1,
 		"lethe_run_start_seconds":                                          120,
@@ -152,7 +153,21 @@ func TestEveryFailedCallOfADeletionIsMadeUpFor(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, objects()...)
 			w.calls.failAt = n
-			deleteIt(w)
+			w.remove(makeRun())
+			w.settle()
+			w.podGoes()
+			var spent *v1alpha1.Usage
+			for range 10 {
+				if _, err := w.reconcile(); err == nil && w.run() == nil {
+					break
+				}
+				if run := w.run(); run != nil && run.Status.Usage != nil {
+					spent = run.Status.Usage
+				}
+			}
+			if spent == nil || spent.GPUSeconds != 1200 {
+				t.Errorf("the run went with the usage %+v, want that of its Pod", spent)
+			}
 			if run := w.run(); run != nil {
 				t.Errorf("the run is still there: finalizers %v, %s", run.Finalizers, run.Status.Message)
 			}

@@ -1,7 +1,6 @@
 package trainingrun
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -59,17 +58,10 @@ var advices = map[string]advice{
 
 // explained is a verdict with what is known about its reason anyway.
 func explained(reason, message string) verdict {
-	v := failed(reason, message)
-	v.Blame, v.Hint = advices[reason].blame, advices[reason].hint
-	return v
-}
-
-// blamed completes a verdict that was made without explained: who can do something about
-// it, and what, as far as its reason says that.
-func blamed(v verdict) verdict {
-	v.Blame = cmp.Or(v.Blame, advices[v.Reason].blame)
-	v.Hint = cmp.Or(v.Hint, advices[v.Reason].hint)
-	return v
+	return verdict{
+		State: v1alpha1.RunFailed, Reason: reason, Message: message,
+		Blame: advices[reason].blame, Hint: advices[reason].hint,
+	}
 }
 
 // summary is what a status says in one message: what happened, and what can be done.

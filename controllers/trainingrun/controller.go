@@ -173,7 +173,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if o.Run == nil {
 		r.metrics.gone(req.NamespacedName)
 		r.pruned.forget(req.NamespacedName)
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, r.freeOrphans(ctx, req.NamespacedName, o.Orphans)
 	}
 	actErr := r.act(ctx, o, p)
 	status := report(o, p, actErr, r.options)
@@ -185,7 +185,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	r.metrics.observe(req.NamespacedName, status)
 	if writeErr == nil && actErr == nil {
 		// Their time is safe now, by this write or an earlier one.
-		writeErr = r.freePods(ctx, o, status)
+		writeErr = errors.Join(r.freePods(ctx, o, status), r.freeOrphans(ctx, req.NamespacedName, o.Orphans))
 		p.Next = sooner(p.Next, r.prune(ctx, o, p))
 	}
 	if err := errors.Join(settle(o.StoreErr), settle(actErr), settle(writeErr)); err != nil {

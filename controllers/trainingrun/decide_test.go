@@ -546,7 +546,10 @@ func reclaimCases() map[string]decideCase {
 
 func allCases() map[string]decideCase {
 	all := map[string]decideCase{}
-	for _, group := range []map[string]decideCase{startCases(), podCases(), endCases(), deletionCases(), reclaimCases()} {
+	for _, group := range []map[string]decideCase{
+		startCases(), podCases(), endCases(), deletionCases(), reclaimCases(),
+		retryCases(), stopCases(), limitCases(), queueCases(), gangCases(), besideCases(),
+	} {
 		for name, c := range group {
 			all[name] = c
 		}

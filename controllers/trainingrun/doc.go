@@ -1,25 +1,31 @@
-// Package trainingrun reconciles TrainingRuns: each becomes one batch/v1 Job,
-// and its status tells how that goes.
+// Package trainingrun reconciles TrainingRuns: each is one attempt after the other, each
+// attempt is one batch/v1 Job, and the run's status tells how that goes.
 //
 // # What a run promises
 //
-// It trains at most once: a Job that was made is never made again. It starts only
-// on a dataset that is sealed, checked and not being erased, and says which one it
-// was. A run that has ended stays as it ended and is not written again. A deleted
-// run goes only when none of its Pods, and so no local copy of its dataset, is left,
-// and when its artifacts are erased, or noted to stay.
+// An attempt trains at most once: a Job that the status tells of, or that ever had a Pod,
+// is never made again. There is never a Job while a Pod of an older attempt could still
+// write. It starts only on a dataset that is sealed, checked and not being erased, and
+// says which one it was; all attempts have the same. A run that has ended stays as it
+// ended. A deleted run goes only when none of its Pods, and so no local copy of its
+// dataset, is left, when their time is counted, and when its artifacts are erased, or
+// noted to stay.
 //
 // # States
 //
-//	           dataset ready       trainer starts      trainer exits 0      artifacts stored
-//	Pending ------------> Starting ----------> Running ----------> Publishing ----------> Succeeded
-//	   |                   |    ^                 |  |                  |
-//	   |                   |    +-----------------+  |                  |
-//	   |                   |      Pod taken away     |                  |
-//	   +-------------------+----------+--------------+------------------+
-//	     dataset erasing or invalid   |   stage-in, trainer or stage-out fails; Pod or Job lost
-//	                                  v
-//	                               Failed
+//	        dataset ready                trainer starts      trainer exits 0      artifacts stored
+//	Pending ------> Queued ----> Starting ----------> Running ----------> Publishing ----------> Succeeded
+//	   |               ^  queue   |    ^                 |  |                  |
+//	   |               |  admits  |    +-----------------+  |                  |
+//	   |               +----------+   the Pod is taken away |                  |
+//	   |               quota is taken back; the next attempt (failed with retries left,
+//	   |               disrupted, or resumed) begins at Queued or Starting again
+//	   |                                  |
+//	   +----------------------------------+-- no retry left, a limit, the dataset erased --> Failed
+//
+//	Suspended: from every state that is not final, and back to Starting as a new attempt.
+//
+// Starting and Publishing are not written if they last less than five seconds.
 //
 // # Conditions
 //
@@ -29,13 +35,16 @@
 //	ArtifactsPublished   stage-out has ended well        it is on its way (Uploading) or failed
 //	Complete             the run succeeded; final        never
 //	Failed               the run failed; final           never
+//	Suspended            spec.suspend is carried out     it is not set any more (Resumed); missing before
+//	QuotaReserved        the queue admitted the Job      it waits, with Kueue's reason; runs with a queue only
+//	Progressing          the trainer moves again         it Stalled; missing before that
 //	ArtifactsErased      the artifacts of a deleted run  they are being erased (Proceeding), or what
 //	                     are erased; it goes now         holds that up: see "The end of the artifacts"
 //
 // All are set by this controller only (conditions.go). DatasetErased, and with it
-// status.dataset.receiptDigest, is the datasetretention controller's: it is carried
-// along and never touched. All writes of the status are on the condition that nobody
-// else has written since.
+// status.dataset.receiptDigest, is the datasetretention controller's; status.progress and
+// status.checkpoints are the broker's: they are carried along and never touched. All
+// writes of the status are on the condition that nobody else has written since.
 //
 // # Reasons
 //
@@ -43,20 +52,82 @@
 //	Pending      DatasetNotFound      the dataset is created
 //	             DatasetNotSealed     its upload is finished and sealed
 //	             DatasetNotReady      the datasetretention controller has checked it
-//	             JobNotOwned          the Job in the way is deleted
+//	             CheckpointNotFound   the run of spec.checkpoint.from has the checkpoint
+//	             JobNotOwned          the Job, or Pod, in the way is deleted
+//	             ServiceNotOwned      the Service in the way is deleted
 //	             PodRejected          the quota or policy that refuses the Job changes
 //	             StoreUnavailable     the store answers, or its bucket is put in order
+//	Queued       Queued, or Kueue's   the queue admits the Job
 //	Starting     PodStarting          scheduler, kubelet and stage-in do their work
 //	             Unschedulable        a node has room
+//	             NoSuchGPU            a node with such GPUs comes; or another run is made
+//	             Gathering            the other nodes of the run get room, too
 //	             ImagePull            the image appears; or another run is made
 //	             ContainerError       likewise
 //	             PodRejected          the quota or policy that refuses the Pod changes
+//	             Retrying Disrupted   the Pods of the last attempt are gone; a pause is over
+//	             Resumed              the new Job is made
 //	Running      Training             the trainer ends
 //	             Ending               the Pod ends (also in other states: the run is deleted)
+//	             Suspending           the Pod ends (also in other states)
 //	Publishing   Uploading            stage-out ends
+//	Suspended    Suspended            spec.suspend is set to false
 //	Succeeded    Published            final
-//	Failed       DatasetErasing DatasetInvalid DatasetCorrupt StageInFailed StoreDenied
-//	             DiskFull OOMKilled NonZeroExit UploadFailed PodLost JobLost          final
+//	Failed       DatasetErasing DatasetInvalid DatasetCorrupt CheckpointCorrupt StageInFailed
+//	             StoreDenied DiskFull OOMKilled CUDAOutOfMemory NonZeroExit UploadFailed
+//	             MaxDurationReached GPUBudgetReached StartDeadlineExceeded Stalled
+//	             PodLost JobLost                                                    final
+//
+// # Attempts
+//
+// status.attempts is the run's memory, and is written in an order that a crash can not
+// confuse: that an attempt has ended (result), with the time of its Pods; then their
+// finalizer is taken off, the Job of the ended attempt deleted, the Job of the next one
+// made. So one Job name is looked at: that of the number after the last result.
+//
+//	the attempt ended               result      counts   then
+//	with its Job, well              Succeeded            the run succeeded
+//	a step failed                   Failed      yes      the next, while spec.retry.limit allows and the
+//	                                                     failure may pass by itself; else the run failed
+//	the cluster took a Pod          Disrupted   no       the next
+//	a Pod got lost otherwise        Disrupted   no       the next; after three in a row the run failed
+//	spec.suspend                    Suspended   no       Suspended; later the next
+//	the trainer stalled             Failed      yes      as for a step that failed
+//	a limit, or its Job was lost    Stopped              the run failed
+//
+// On one node, a Pod that is taken away is replaced by the Job controller within the
+// attempt (disruptions). On several, the Job fails as a whole, and the next attempt
+// resumes on all of them from the checkpoint. Attempts that come to nothing in a row are
+// repeated after pauses that grow to five minutes.
+//
+// To stop an attempt (suspend, startWithin, stalledAfter), why is written to its reason;
+// then the Job is deleted, so that the Pods have their grace period for a last
+// checkpoint; when they are over, the result is written. The Job's own suspend is never
+// touched: with a queue it is Kueue's.
+//
+// # Limits
+//
+// maxDuration and maxGPUSeconds are the deadline of each Job (activeDeadlineSeconds), so
+// they hold while the operator is away: at first the time to start and what is left;
+// when the trainer has started, or a limit changed, the exact time (deadline.go). What is
+// left is what the run's usage does not have yet, so limits add up over attempts by
+// themselves. An upload that is not over with the training is freed of the deadline. The
+// grace period comes on top. startWithin and stalledAfter are the operator's to enforce.
+// That a trainer stalled takes two facts: its last sign of life is too old, and a newer
+// message says so. No message is no evidence.
+//
+// # Usage
+//
+// A Pod carries a finalizer (lethe.dev/usage) until its time is in the status. It is
+// settled when it is over: its seconds are added to the sums and to its attempt, and its
+// UID to settledPods, in one write; then the finalizer goes. A Pod without it was
+// settled; a Pod in settledPods is not counted again, whatever was forgotten in between.
+// Settling looks at the API server itself. The sums only grow, also when the list of
+// attempts is cut. settledPods is tidied up when the next Pod is settled, so that of the
+// last attempt it stays: a run that has ended is not written for that.
+//
+// A Pod that nobody saw end (its node is lost) is charged until it stopped being ready.
+// What an attempt spent after its newest checkpoint is lost, unless it succeeded.
 //
 // # The end of the artifacts
 //
@@ -114,26 +185,36 @@
 // look. How long the store takes to answer between that look and the Job does not
 // matter: a run that exists and has not ended is waited for.
 //
-// The Job first, then the status. status.dataset so says that a Job was made, and
-// a Job that is missing later is lost. The snapshot of the dataset is on the Job's
-// template and survives a crash between the two.
+// The Job first, then the status: a run whose trainer starts at once is not written in
+// between. The snapshot of the dataset is on the Job's template and survives a crash.
+// A Job that is deleted before the status tells of it, and before it had a Pod, is made
+// again.
 //
-// The trainer's output and termination message are never copied into a status or
-// an event: they are the user's data. The stager's reports are made to be shown.
+// Little is written. The finalizer, the Job, the start and the end, and the Pod's
+// finalizer, are all for a run that finds everything ready; at rest there is none. GPU
+// time is charged when a trainer ends, so that a status is not written again and again
+// while it runs.
 //
-// GPU time is charged when a trainer ends, so that a status is not written again
-// and again while it runs. The finalizer, the Job and four statuses are all that
-// is written for a run that finds its dataset ready.
+// The trainer's output is the user's data: it gets into status.failure.logTail, from the
+// stager's report, and nowhere else. The rest of the stager's reports is made to be shown.
+//
+// Old checkpoints are cleared away once for each new one (prune.go). What fails of that
+// holds no run up.
 //
 // # Files
 //
-//	controller.go       watches, Reconcile: look, act, report, write, tell
+//	controller.go       watches, Reconcile: look, act, report, write, free, prune, tell
 //	observe.go          what a decision needs, read once; pages.go: how lists are read
-//	decide.go           the chain of rules; decide_dataset, _job, _pod, _end: one question each
+//	attempt.go          which attempt it is, and what the status says of it
+//	decide.go           the chain of rules; decide_dataset, _job, _pod, _end, _stop: one question each
+//	deadline.go         how long a Job may take; usage.go: what its Pods took
+//	failure.go          why an attempt failed; steps, blame, logtail, unschedulable: in which words
+//	queue.go            what Kueue says
 //	finalize.go         the rule for a deleted run; reclaim.go: for its artifacts
 //	store.go            what is asked of the store, and how; turns.go: how much at once
-//	act.go              the writes; erase.go: the erase of artifacts
+//	act.go              the writes; free.go: those on Pods; erase.go: the erase of artifacts
+//	prune.go            old checkpoints
 //	report.go           the status; conditions.go: its conditions
-//	events.go           what is told when; metrics.go: what is counted
-//	resources/          the Job
+//	events.go           what is told when; metrics.go, crowd.go: what is counted
+//	resources/          the Job and the Service
 package trainingrun

@@ -25,7 +25,7 @@ const podGrace = 10 * time.Second
 
 // observed is everything that a decision needs, read once.
 type observed struct {
-	// Run as it was read. nil: it does not exist, and nothing else is set.
+	// Run as it was read. nil: it does not exist, and of the rest only Orphans is set.
 	Run *v1alpha1.TrainingRun
 	// Dataset that the run refers to. nil: not found, or not looked at because
 	// the attempt has its Job.
@@ -42,6 +42,8 @@ type observed struct {
 	Pods []corev1.Pod
 	// Strays are the other Pods of the run: of older attempts, or cut off from their Job.
 	Strays []corev1.Pod
+	// Orphans are Pods of a run of the same name that is gone, which our finalizer holds.
+	Orphans []corev1.Pod
 	// Queue is what the queue says of the Job, if it waits in one.
 	Queue queueState
 	// Service of the run's name, whoever owns it. nil: not found, or not asked for.
@@ -75,18 +77,21 @@ func (r *Reconciler) observe(ctx context.Context, from source, key client.Object
 	defer cancel()
 	o := observed{Now: r.clock.Now()}
 	run, err := get(ctx, from, key, &v1alpha1.TrainingRun{})
-	if err != nil || run == nil {
+	if err != nil {
 		return o, err
+	}
+	if run == nil {
+		return o, o.readPods(ctx, from, key)
 	}
 	o.Run = run
 	o.Pruned = r.pruned.of(key, run.UID)
 	if o.settled() {
-		return o, o.readPods(ctx, from)
+		return o, o.readPods(ctx, from, key)
 	}
 	if err := o.readJobs(ctx, from); err != nil {
 		return o, err
 	}
-	if err := o.readPods(ctx, from); err != nil {
+	if err := o.readPods(ctx, from, key); err != nil {
 		return o, err
 	}
 	if job := o.ownJob(); job != nil && suspendedJob(job) && run.Spec.QueueName != "" && !jobEnded(job) {
@@ -147,21 +152,14 @@ func (o observed) ownJob() *batchv1.Job {
 // readPods sorts the Pods that carry the run's label by whom they belong to. The
 // label only finds them; the UIDs say whose they are. A tenant can make any number of
 // Pods with that label, so those of nobody are let go page by page.
-func (o *observed) readPods(ctx context.Context, from source) error {
-	job := o.ownJob()
+func (o *observed) readPods(ctx context.Context, from source, run client.ObjectKey) error {
 	err := eachPage(ctx, from, podList, func(list *corev1.PodList) {
 		for i := range list.Items {
-			pod := &list.Items[i]
-			switch {
-			case job != nil && metav1.IsControlledBy(pod, job):
-				o.Pods = append(o.Pods, slim(pod))
-			case pod.Labels[v1alpha1.LabelRunUID] == string(o.Run.UID):
-				o.Strays = append(o.Strays, slim(pod))
-			}
+			o.sort(&list.Items[i])
 		}
-	}, client.InNamespace(o.Run.Namespace), from.podsOf(o.Run.Name))
+	}, client.InNamespace(run.Namespace), from.podsOf(run.Name))
 	if err != nil {
-		return fmt.Errorf("list pods of training run %s/%s: %w", o.Run.Namespace, o.Run.Name, err)
+		return fmt.Errorf("list pods of training run %s: %w", run, err)
 	}
 	for _, pods := range [][]corev1.Pod{o.Pods, o.Strays} {
 		slices.SortFunc(pods, func(a, b corev1.Pod) int {
@@ -169,6 +167,17 @@ func (o *observed) readPods(ctx context.Context, from source) error {
 		})
 	}
 	return nil
+}
+
+func (o *observed) sort(pod *corev1.Pod) {
+	switch {
+	case o.Run != nil && o.ownJob() != nil && metav1.IsControlledBy(pod, o.Job):
+		o.Pods = append(o.Pods, slim(pod))
+	case o.Run != nil && pod.Labels[v1alpha1.LabelRunUID] == string(o.Run.UID):
+		o.Strays = append(o.Strays, slim(pod))
+	case accountable(pod) && len(o.Orphans) < settleAtOnce:
+		o.Orphans = append(o.Orphans, slim(pod))
+	}
 }
 
 // refusal asks why a Job has no Pod. The Job controller tells it in an event only

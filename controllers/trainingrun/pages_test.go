@@ -83,7 +83,7 @@ func TestPodsArePaged(t *testing.T) {
 			t.Parallel()
 			from := &paged{pods: slices.Clone(server.pods)}
 			o := observed{Run: makeRun(), Job: makeJob()}
-			if err := o.readPods(t.Context(), source{Reader: from, page: c.page}); err != nil {
+			if err := o.readPods(t.Context(), source{Reader: from, page: c.page}, client.ObjectKeyFromObject(o.Run)); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -96,7 +96,7 @@ func TestPodsArePaged(t *testing.T) {
 			if from.lists != c.lists {
 				t.Errorf("%d lists, want %d", from.lists, c.lists)
 			}
-			if err := o.readPods(t.Context(), source{Reader: &paged{pods: server.pods, failAt: c.lists}, page: c.page}); !errors.Is(err, errInjected) {
+			if err := o.readPods(t.Context(), source{Reader: &paged{pods: server.pods, failAt: c.lists}, page: c.page}, client.ObjectKeyFromObject(o.Run)); !errors.Is(err, errInjected) {
 				t.Errorf("the last page fails, and that gives %v", err)
 			}
 		})
@@ -138,10 +138,27 @@ func TestSlimPodsLeadToTheSameDecision(t *testing.T) {
 	if imageOf(&less, "trainer") != "image" || less.UID != pod.UID {
 		t.Error("it has lost what is needed")
 	}
-	full, slimmed := observed{Run: makeRun(), Job: makeJob(), Pods: []corev1.Pod{pod}}, observed{Run: makeRun(), Job: makeJob(), Pods: []corev1.Pod{less}}
-	if diff := cmp.Diff(decide(full, testOptions).Verdict, decide(slimmed, testOptions).Verdict); diff != "" {
-		t.Errorf("decision (-full +slim):\n%s", diff)
+	for name, c := range allCases() {
+		slimmed := c.observed
+		slimmed.Pods, slimmed.Strays = slimAll(c.observed.Pods), slimAll(c.observed.Strays)
+		if diff := cmp.Diff(outcomeOf(decide(c.observed, testOptions)), outcomeOf(decide(slimmed, testOptions))); diff != "" {
+			t.Errorf("%s: decision (-full +slim):\n%s", name, diff)
+		}
+		if c.observed.Run == nil {
+			continue
+		}
+		if diff := cmp.Diff(reportOn(c.observed), reportOn(slimmed)); diff != "" {
+			t.Errorf("%s: status (-full +slim):\n%s", name, diff)
+		}
 	}
+}
+
+func slimAll(pods []corev1.Pod) []corev1.Pod {
+	var all []corev1.Pod
+	for i := range pods {
+		all = append(all, slim(&pods[i]))
+	}
+	return all
 }
 
 // TestReceiptsSpeakOfLateWriters: of those that begin after the erase too.

@@ -87,23 +87,23 @@ func (r *Reconciler) queueReason(ctx context.Context, job *batchv1.Job) (queueSt
 	if !ptr.Deref(job.Spec.Suspend, false) {
 		return admitted(), nil
 	}
+	queue := job.Labels[v1alpha1.LabelQueue]
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
-	workload, installed, err := r.workloadOf(ctx, job)
+	w, installed, err := r.workloadOf(ctx, job)
 	switch {
 	case err != nil:
 		return queueState{}, err
 	case !installed:
 		return queueState{Reason: reasonNoKueue, Message: fmt.Sprintf(
-			"Kueue is not installed in this cluster, so nobody will admit the run to the queue %q; create the run without spec.queueName, or tell the administrator of the cluster",
-			job.Labels[v1alpha1.LabelQueue])}, nil
-	case workload == nil:
+			"Kueue is not installed in this cluster, so nobody will admit the run to the queue %q; create the run without spec.queueName, or tell the administrator of the cluster", queue)}, nil
+	case w == nil:
 		return queueState{Reason: v1alpha1.ReasonQueued, Message: fmt.Sprintf(
-			"Kueue has not taken up the run's Job for the queue %q yet; if that stays so, it is not set up for Jobs in this namespace", job.Labels[v1alpha1.LabelQueue])}, nil
+			"Kueue has not taken up the run's Job for the queue %q yet; if that stays so, it is not set up for Jobs in this namespace", queue)}, nil
 	}
-	state := queueStateOf(workload, job.Labels[v1alpha1.LabelQueue])
+	state := queueStateOf(w, queue)
 	if !state.Admitted {
-		state.Position = r.queuePosition(ctx, workload, job.Labels[v1alpha1.LabelQueue])
+		state.Position = r.queuePosition(ctx, w, queue)
 	}
 	return state, nil
 }

@@ -58,7 +58,7 @@ func tellPods(status *v1alpha1.TrainingRunStatus, o observed, p plan) {
 func tellRun(status *v1alpha1.TrainingRunStatus, o observed, p plan, options Options) {
 	v := p.Verdict
 	v.Message = clip(v.Message)
-	status.State, status.Reason, status.Message = v.State, v.Reason, v.Message
+	status.State, status.Reason, status.Message = v.State, v.Reason, v.summary()
 	if status.Dataset == nil {
 		status.Dataset = boundDataset(o, p)
 	}

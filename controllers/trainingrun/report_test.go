@@ -159,6 +159,12 @@ func TestConditionsOfEachState(t *testing.T) {
 		"starting": {verdict{State: v1alpha1.RunStarting, Reason: "Why"}, true, shown{
 			"DatasetBound": "True Bound", "Running": "False Why", "ArtifactsPublished": "False Why",
 		}},
+		"queued": {verdict{State: v1alpha1.RunQueued, Reason: "Why"}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Why", "ArtifactsPublished": "False Why",
+		}},
+		"suspended": {verdict{State: v1alpha1.RunSuspended, Reason: "Why"}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Why", "ArtifactsPublished": "False Why",
+		}},
 		"training": {verdict{State: v1alpha1.RunRunning, Reason: v1alpha1.ReasonTraining}, true, shown{
 			"DatasetBound": "True Bound", "Running": "True Training", "ArtifactsPublished": "False Training",
 		}},
@@ -184,6 +190,47 @@ func TestConditionsOfEachState(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("conditions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConditionsThatFewRunsHave(t *testing.T) {
+	t.Parallel()
+	stalled := func(mods ...func(*v1alpha1.TrainingRun)) *v1alpha1.TrainingRun {
+		return begunRun(append(mods, inMotion(0, hour))...)
+	}
+	had := func(kind string) func(*v1alpha1.TrainingRun) {
+		return func(r *v1alpha1.TrainingRun) {
+			r.Status.Conditions = append(r.Status.Conditions, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: "Before"})
+		}
+	}
+	cases := map[string]struct {
+		observed observed
+		kind     string
+		want     string
+	}{
+		"most runs were never suspended":    {see(hour, begunRun(), makeJob(), makePod(training)), v1alpha1.ConditionSuspended, ""},
+		"a run that is to be suspended":     {see(hour, begunRun(suspends), makeJob(), makePod(training)), v1alpha1.ConditionSuspended, "True Suspending"},
+		"a run that is suspended":           {see(hour, makeRun(suspends)), v1alpha1.ConditionSuspended, "True Suspended"},
+		"a run that was suspended":          {see(hour, begunRun(had(v1alpha1.ConditionSuspended)), makeJob(), makePod(training)), v1alpha1.ConditionSuspended, "False Resumed"},
+		"most runs have no queue":           {see(hour, begunRun(), makeJob(), makePod(training)), v1alpha1.ConditionQuotaReserved, ""},
+		"a run that waits in a queue":       {see(hour, begunRun(queuesIn("q")), makeJob(jobWaits), queueState{Reason: "NoQuota"}), v1alpha1.ConditionQuotaReserved, "False NoQuota"},
+		"a run that is admitted":            {see(hour, begunRun(queuesIn("q")), makeJob(), makePod(training)), v1alpha1.ConditionQuotaReserved, "True Admitted"},
+		"a run that waits for its dataset":  {see(hour, makeRun(queuesIn("q"))), v1alpha1.ConditionQuotaReserved, ""},
+		"most trainers do something":        {see(hour, begunRun(), makeJob(), makePod(training)), v1alpha1.ConditionProgressing, ""},
+		"a trainer that does nothing":       {see(hour, stalled(), makeJob(), makePod(training)), v1alpha1.ConditionProgressing, "False Stalled"},
+		"a trainer that does something now": {see(hour, begunRun(had(v1alpha1.ConditionProgressing)), makeJob(), makePod(training)), v1alpha1.ConditionProgressing, "True Training"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := ""
+			if found := apimeta.FindStatusCondition(reportOn(c.observed).Conditions, c.kind); found != nil {
+				got = fmt.Sprintf("%s %s", found.Status, found.Reason)
+			}
+			if got != c.want {
+				t.Errorf("%s is %q, want %q", c.kind, got, c.want)
 			}
 		})
 	}

@@ -252,13 +252,52 @@ func (s *stage) job(name string) *batchv1.Job {
 	return job
 }
 
+// starts waits until the run's first attempt has its Job.
+func (s *stage) starts(name string) *batchv1.Job { return s.startsAs(name, name) }
+
+// startsAs waits until a Job of the run is there, under a name of its own.
+func (s *stage) startsAs(run, job string) *batchv1.Job {
+	s.t.Helper()
+	s.eventually(func() string {
+		err := s.client.Get(s.t.Context(), s.key(job), &batchv1.Job{})
+		if apierrors.IsNotFound(err) {
+			status := s.run(run).Status
+			return "there is no Job " + job + "; the run is " + string(status.State) + " " + status.Reason + " (" + status.Message + ")"
+		}
+		s.must(err)
+		return ""
+	})
+	return s.job(job)
+}
+
+// goes plays the garbage collector, and a kubelet that ends the Pod so.
+func (s *stage) goes(pod *corev1.Pod, mods ...func(*corev1.Pod)) {
+	s.t.Helper()
+	s.must(s.client.Delete(s.t.Context(), pod))
+	err := s.client.Get(s.t.Context(), client.ObjectKeyFromObject(pod), pod)
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	s.must(err)
+	s.kubelet(pod, corev1.PodFailed, mods...)
+	s.isGone(pod)
+}
+
+// justNow makes a container that ran for ten seconds until now.
+func (s *stage) justNow(name string, code int32, message string) func(*corev1.Pod) {
+	now := s.looks.RealClock.Now()
+	return withContainer(name, corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		ExitCode: code, Message: message, StartedAt: metav1.NewTime(now.Add(-10 * time.Second)), FinishedAt: metav1.NewTime(now),
+	}})
+}
+
 // podOf plays the Job controller: it makes the Pod that the template describes.
 func (s *stage) podOf(job *batchv1.Job) *corev1.Pod {
 	s.t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			GenerateName: job.Name + "-", Namespace: s.namespace, Labels: job.Spec.Template.Labels,
-			Finalizers: job.Spec.Template.Finalizers,
+			Finalizers:      job.Spec.Template.Finalizers,
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(job, batchv1.SchemeGroupVersion.WithKind("Job"))},
 		},
 		Spec: job.Spec.Template.Spec,
@@ -281,6 +320,11 @@ func (s *stage) kubelet(pod *corev1.Pod, phase corev1.PodPhase, mods ...func(*co
 // ended writes the end of a Job as the Job controller does.
 func (s *stage) ended(job *batchv1.Job, kind batchv1.JobConditionType) {
 	s.t.Helper()
+	s.endedFor(job, kind, "")
+}
+
+func (s *stage) endedFor(job *batchv1.Job, kind batchv1.JobConditionType, reason string) {
+	s.t.Helper()
 	promise := batchv1.JobSuccessCriteriaMet
 	job.Status = batchv1.JobStatus{StartTime: ptr.To(at(0)), UncountedTerminatedPods: &batchv1.UncountedTerminatedPods{}}
 	if kind == batchv1.JobComplete {
@@ -292,7 +336,7 @@ func (s *stage) ended(job *batchv1.Job, kind batchv1.JobConditionType) {
 	}
 	for _, c := range []batchv1.JobConditionType{promise, kind} {
 		job.Status.Conditions = append(job.Status.Conditions, batchv1.JobCondition{
-			Type: c, Status: corev1.ConditionTrue, LastTransitionTime: at(10 * time.Minute), LastProbeTime: at(10 * time.Minute),
+			Type: c, Status: corev1.ConditionTrue, Reason: reason, LastTransitionTime: at(10 * time.Minute), LastProbeTime: at(10 * time.Minute),
 		})
 	}
 	s.must(s.client.Status().Update(s.t.Context(), job))
@@ -338,32 +382,37 @@ func TestStoryARunIsTrainedAndDeleted(t *testing.T) {
 	s := newStage(t, (*stage).restrict)
 	s.readyDataset()
 	s.must(s.client.Create(t.Context(), s.newRun("r")))
-	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
-
-	job := s.job("r")
+	job := s.starts("r")
 	pod := s.podOf(job)
 	s.kubelet(pod, corev1.PodPending, waitsFor(staging.ContainerStageIn, "PodInitializing"))
 	s.kubelet(pod, corev1.PodRunning, staged, runs(staging.ContainerTrainer), runs(staging.ContainerStageOut))
 	s.becomes("r", v1alpha1.RunRunning, v1alpha1.ReasonTraining)
-	s.kubelet(pod, corev1.PodRunning, staged, trained, runs(staging.ContainerStageOut))
-	s.becomes("r", v1alpha1.RunPublishing, v1alpha1.ReasonUploading)
-	s.kubelet(pod, corev1.PodSucceeded, staged, trained, published)
+	s.kubelet(pod, corev1.PodRunning, staged, s.justNow(staging.ContainerTrainer, 0, ""), runs(staging.ContainerStageOut))
+	s.kubelet(pod, corev1.PodSucceeded, staged, s.justNow(staging.ContainerTrainer, 0, ""), s.justNow(staging.ContainerStageOut, 0, publishedReport))
 	s.ended(job, batchv1.JobComplete)
 	run := s.becomes("r", v1alpha1.RunSucceeded, v1alpha1.ReasonPublished)
 
 	if run.Status.Artifacts == nil || run.Status.Artifacts.Objects != 3 {
 		t.Errorf("artifacts %+v, want those of stage-out's report", run.Status.Artifacts)
 	}
-	if got := run.Status.Usage.GPUSeconds; got != 1200 {
-		t.Errorf("%d GPU-seconds, want 1200: 2 GPUs for 10 minutes", got)
+	if got := run.Status.Usage.GPUSeconds; got != 20 {
+		t.Errorf("%d GPU-seconds, want 20: 2 GPUs for 10 seconds", got)
 	}
-	if writes := s.writes.all(); len(writes) > 6 {
-		t.Errorf("%d writes, want at most 6:\n%s", len(writes), strings.Join(writes, "\n"))
+	s.eventually(func() string {
+		s.must(s.client.Get(t.Context(), client.ObjectKeyFromObject(pod), pod))
+		if len(pod.Finalizers) > 0 {
+			return fmt.Sprintf("the Pod is held by %v", pod.Finalizers)
+		}
+		return ""
+	})
+	// The finalizer, the Job, the start, the end; and the Pod.
+	if writes := s.writes.all(); len(writes) > 5 {
+		t.Errorf("%d writes, want at most 5:\n%s", len(writes), strings.Join(writes, "\n"))
 	}
 
 	s.must(s.client.Delete(t.Context(), run))
 	s.isGone(job)
-	s.must(s.client.Delete(t.Context(), pod)) // as the garbage collector would
+	s.goes(pod)
 	s.isGone(run)
 }
 
@@ -374,7 +423,7 @@ func TestStoryARunIsDeletedWithItsArtifacts(t *testing.T) {
 	run := s.newRun("r")
 	run.Spec.Artifacts.ReclaimPolicy = v1alpha1.ReclaimDelete
 	s.must(s.client.Create(t.Context(), run))
-	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
+	s.starts("r")
 	prefix := objectkey.OwnerPrefix(s.namespace, string(run.UID))
 	s.depot.expect(prefix)
 	s.depot.put(prefix+"data/model", 30)
@@ -415,7 +464,7 @@ func TestStoryARunGoesWithItsNamespace(t *testing.T) {
 	s.readyDataset()
 	run := s.newRun("r") // whose artifacts would stay
 	s.must(s.client.Create(t.Context(), run))
-	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
+	s.starts("r")
 	prefix := objectkey.OwnerPrefix(s.namespace, string(run.UID))
 	s.depot.expect(prefix)
 	s.depot.put(prefix+"data/model", 30)
@@ -432,8 +481,7 @@ func TestStoryARunIsDeletedWhileItTrains(t *testing.T) {
 	s := newStage(t, nil)
 	s.readyDataset()
 	s.must(s.client.Create(t.Context(), s.newRun("r")))
-	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
-	job := s.job("r")
+	job := s.starts("r")
 	pod := s.podOf(job)
 	s.kubelet(pod, corev1.PodRunning, staged, runs(staging.ContainerTrainer), runs(staging.ContainerStageOut))
 	run := s.becomes("r", v1alpha1.RunRunning, v1alpha1.ReasonTraining)
@@ -444,7 +492,7 @@ func TestStoryARunIsDeletedWhileItTrains(t *testing.T) {
 	if !strings.Contains(held.Status.Message, pod.Name) {
 		t.Errorf("message %q does not name the Pod that is waited for", held.Status.Message)
 	}
-	s.must(s.client.Delete(t.Context(), pod))
+	s.goes(pod, staged, ends(staging.ContainerTrainer, 143, "Error", ""))
 	s.isGone(run)
 }
 
@@ -453,8 +501,7 @@ func TestStoryTheTrainerFails(t *testing.T) {
 	s := newStage(t, nil)
 	s.readyDataset()
 	s.must(s.client.Create(t.Context(), s.newRun("r")))
-	s.becomes("r", v1alpha1.RunStarting, v1alpha1.ReasonPodStarting)
-	job := s.job("r")
+	job := s.starts("r")
 	pod := s.podOf(job)
 	s.kubelet(pod, corev1.PodFailed, staged, ends(staging.ContainerTrainer, 137, "OOMKilled", ""),
 		ends(staging.ContainerStageOut, 0, "Completed", ""))

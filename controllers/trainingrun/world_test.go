@@ -47,6 +47,8 @@ type callLog struct {
 	mu     sync.Mutex
 	total  int
 	writes []string
+	// effects are the numbers of the calls that change something.
+	effects []int
 	// failAt is the number of the call that fails; 0: none does.
 	failAt int
 	// err is what a call to the API server fails with.
@@ -80,7 +82,7 @@ func (l *callLog) do(write string, call func() error) error {
 	}
 	if write != "" {
 		l.mu.Lock()
-		l.writes = append(l.writes, write)
+		l.writes, l.effects = append(l.writes, write), append(l.effects, l.total)
 		l.mu.Unlock()
 	}
 	if err := call(); err != nil {

@@ -30,8 +30,8 @@ type stageBench struct {
 	stageOptions
 	env         environment
 	rclonePath  string
-	server      *objectstoretest.MinIO
-	client      *objectstore.Client // under the key
+	server      *objectstoretest.MinIO // started, unless there is one
+	client      *objectstore.Client    // under the key
 	credentials objectstore.Credentials
 	bucket      string
 	key         []byte
@@ -81,7 +81,9 @@ func benchStage(ctx context.Context, args []string, env environment) error {
 
 // prepare starts the server.
 func (b *stageBench) prepare(s *script) error {
-	b.server = objectstoretest.StartMinIO(s)
+	if b.server == nil {
+		b.server = objectstoretest.StartMinIO(s)
+	}
 	b.key = make([]byte, objectstore.KeySize)
 	_, _ = rand.Read(b.key) // It never fails.
 	key, err := objectstore.NewKey(b.key)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -52,6 +53,9 @@ type stageAnswer struct {
 	Seconds float64
 	// Digest of the manifest that was published or staged in.
 	Digest string
+	// Peak is the most memory that the process had, in bytes. What getrusage tells
+	// includes the most that its parent had.
+	Peak int64
 }
 
 func runStageChild(ctx context.Context, args []string, env environment) error {
@@ -70,7 +74,24 @@ func runStageChild(ctx context.Context, args []string, env environment) error {
 	if err != nil {
 		return err
 	}
+	if a.Peak, err = peakMemory(); err != nil {
+		return err
+	}
 	return json.NewEncoder(env.stdout).Encode(a)
+}
+
+// peakMemory of this process since it was started.
+func peakMemory() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("read the process's memory: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int64
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		return 0, fmt.Errorf("understand the process's memory: %w", err)
+	}
+	return kib << 10, nil
 }
 
 // grantor is a broker that has one answer. A run of one node asks for no more.
@@ -97,9 +118,17 @@ func (g grantor) Stage(_ context.Context, step staging.Step) (staging.StageGrant
 }
 
 // Trainer implements agent.Broker: it has ended.
-func (g grantor) Trainer(context.Context) (staging.TrainerStatus, error) {
+func (grantor) Trainer(context.Context) (staging.TrainerStatus, error) {
 	return staging.TrainerStatus{Ended: true}, nil
 }
+
+// Log implements agent.Broker: it has put out nothing.
+func (grantor) Log(_ context.Context, asked staging.LogRequest) (staging.LogAnswer, error) {
+	return staging.LogAnswer{Last: asked.Since, Ended: true}, nil
+}
+
+// Progress implements agent.Broker.
+func (grantor) Progress(context.Context, staging.ProgressRequest) error { return nil }
 
 // agentOptions are those of cmd/stager.
 func (o stageOrder) agentOptions(step staging.Step, env environment) (agent.Options, error) {

@@ -47,12 +47,14 @@ func (l load) contents(i int) *pattern {
 // ReadAt implements io.ReaderAt.
 func (p *pattern) ReadAt(into []byte, offset int64) (int, error) {
 	n := 0
+	var mark [8]byte
 	for n < len(into) && offset < p.size {
 		number, within := offset/patternBlock, offset%patternBlock
 		piece := into[n : n+int(min(int64(len(into)-n), patternBlock-within, p.size-offset))]
 		copy(piece, p.block[within:])
-		if within == 0 && len(piece) >= 8 {
-			binary.LittleEndian.PutUint64(piece, uint64(number)<<20|uint64(p.file)) //nolint:gosec // Neither is negative.
+		if within < int64(len(mark)) {
+			binary.LittleEndian.PutUint64(mark[:], uint64(number)<<20|uint64(p.file)) //nolint:gosec // Neither is negative.
+			copy(piece, mark[within:])
 		}
 		n, offset = n+len(piece), offset+int64(len(piece))
 	}

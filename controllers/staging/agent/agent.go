@@ -19,9 +19,11 @@ const (
 	largeFile = 16 << 20
 	// rangeSize is the length of one range in bytes: long enough that a request's
 	// cost does not count, short enough to be kept in memory until it is hashed.
-	rangeSize = 8 << 20
+	rangeSize = 16 << 20
 	// rangeBuffers is how many ranges are in memory at most.
-	rangeBuffers = 6
+	rangeBuffers = 4
+	// partsAtOnce is how many parts of a large file objectstore sends at once.
+	partsAtOnce = 4
 	// bufferSize is what each worker holds in memory, in bytes.
 	bufferSize = 256 << 10
 	// stallTimeout is how long a transfer may go without a byte before its
@@ -101,15 +103,17 @@ type Options struct {
 	Parallel Parallel
 }
 
-// Parallel says how many transfers are under way at once. Each has a connection
-// and holds 256 KiB in memory, but for a large file in stage-out: objectstore holds
-// a part of it, that is 16 MiB or, above 160 GB, a ten-thousandth of the file.
+// Parallel says how many transfers are under way at once. Each has a connection. A
+// small file holds 256 KiB in memory; the ranges of all large files together have
+// rangeBuffers; in stage-out, objectstore holds four parts of each large file, of 8 MiB
+// or, above 80 GB, a ten-thousandth of the file.
 type Parallel struct {
 	// Small files at once. Default 32.
 	Small int
 	// Large files at once. Default 2.
 	Large int
-	// Ranges of each large file at once, in stage-in. Default 4.
+	// Ranges of each large file at once, in stage-in. Default 4, and always so in
+	// stage-out.
 	Ranges int
 }
 
@@ -118,7 +122,7 @@ func (p Parallel) Connections() int { return p.Small + p.Large*max(p.Ranges, 1) 
 
 // WithDefaults fills in what is 0.
 func (p Parallel) WithDefaults(step staging.Step) Parallel {
-	ranges := 1
+	ranges := partsAtOnce
 	if step == staging.StepStageIn {
 		ranges = or(p.Ranges, 4)
 	}

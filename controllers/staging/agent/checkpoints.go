@@ -42,7 +42,7 @@ func (p *fingerprint) add(name string, info fs.FileInfo) {
 	_, _ = io.WriteString(h, name) // A hash never fails.
 	var numbers [17]byte
 	binary.BigEndian.PutUint64(numbers[1:], uint64(info.Size()))               // #nosec G115 -- only compared
-	binary.BigEndian.PutUint64(numbers[9:], uint64(info.ModTime().UnixNano())) // #nosec G115 -- only compared
+	binary.BigEndian.PutUint64(numbers[9:], uint64(info.ModTime().UnixNano())) //nolint:gosec // Only compared.
 	_, _ = h.Write(numbers[:])
 	for i, b := range h.Sum(nil) {
 		p[i] ^= b // The order in which a folder is read is not fixed.
@@ -207,19 +207,22 @@ func (w *walker) entries(folder string, each func(path string, info fs.FileInfo)
 			return vanished(err)
 		}
 		for _, entry := range piece {
-			if w.left--; w.left < 0 {
-				return errTooMany
-			}
-			name := path.Join(folder, entry.Name())
-			info, err := w.root.Lstat(name)
-			if err == nil {
-				err = each(name, info)
-			}
-			if err := vanished(err); err != nil {
+			if err := w.entry(path.Join(folder, entry.Name()), each); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+func (w *walker) entry(name string, each func(path string, info fs.FileInfo) error) error {
+	if w.left--; w.left < 0 {
+		return errTooMany
+	}
+	info, err := w.root.Lstat(name)
+	if err == nil {
+		err = each(name, info)
+	}
+	return vanished(err)
 }
 
 func vanished(err error) error {

@@ -1,5 +1,5 @@
-// Package agent is what runs inside a run's pod: stage-in brings the dataset to
-// the trainer, stage-out publishes what the trainer leaves.
+// Package agent is what runs inside a run's pod: stage-in brings the dataset and the
+// checkpoint to begin with to the trainer, stage-out stores what the trainer leaves.
 //
 // # The dataset's volume
 //
@@ -24,6 +24,50 @@
 // after the whole download would read from disk what no longer fits into memory,
 // and hashing on arrival would force the ranges into one stream.
 //
+// # Several nodes
+//
+// Each node's stage-in brings the dataset, whole or each file whose position in the
+// manifest leaves the node's index when divided by the number of nodes. Then it waits
+// for the others: a trainer that starts would wait for them with its GPUs held. The list
+// of nodes lies beside the dataset, in a folder that the trainer mounts read-only.
+//
+// # Checkpoints
+//
+// A checkpoint is a file or folder directly in the trainer's folder for them. The newest
+// by the time of its files is stored at the interval, at once when the pod is told to
+// stop, and at the trainer's end, also when that was a failure. While the trainer runs it
+// must look the same twice, two seconds apart; what changes while it is uploaded is
+// discarded and tried again. Nothing about a checkpoint fails a run: it is said in the
+// log and tried again at the next interval.
+//
+// What one node writes lies under a name that was taken before by an empty object, made
+// only if there was none (If-None-Match), counting on from the newest that the broker
+// knows. So a stage-out that was killed, or a pod on a node that is thought to be lost,
+// never writes under a name that anybody else has used. Where every node writes, the name
+// is that of the step, which is all that the nodes agree on: the first says in the store
+// which one it wants, each uploads its part, and a part that has a manifest is never
+// written again. The first writes the record when all parts are there.
+//
+// stage-in collects a checkpoint in a hidden folder and gives it to the trainer by one
+// rename. A hidden note beside it tells stage-out what not to store again.
+//
+// While a pod is stopped the kubelet reports no container's end before that of all. So
+// stage-out also takes the end of the output for the trainer's; and a minute in which
+// nothing was written, if a checkpoint was since the pod was told to stop.
+//
+// # Progress and output
+//
+// The last lines of the progress file are merged and sent; the time that remains is
+// reckoned from the pace since this attempt was first heard of. Progress, files of
+// checkpoints and output all count as activity. The output is stored in pieces, the one
+// that grows each minute. A stage-out that was started again begins with a new piece,
+// and may store lines twice rather than lose any. Beyond the limit only the end is kept.
+// None of it ever fails a run or holds it for more than a minute or two.
+//
+// The trainer may do in its folders what it likes while we read: folders are read in
+// pieces up to a bound, no link is followed out of them (os.Root), and pipes are opened
+// without waiting.
+//
 // # Patience
 //
 // What is away is asked again with growing, jittered pauses for as long as the
@@ -38,7 +82,7 @@
 // it. It stays in memory, with the grant. An object that is not under it is damage
 // like any other: another try would not help.
 //
-// Memory is bounded by the number of workers and their buffers, except for one
+// Memory is bounded by the number of workers and their buffers, 8 MiB of output, and one
 // small record for each published artifact. Errors and log lines name files by
 // their number only, as a path may be personal data.
 package agent

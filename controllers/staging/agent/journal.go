@@ -18,15 +18,17 @@ import (
 // and appended by one write, so that what a crash cuts off shows:
 //
 //	header   "lethe journal 1\n", rangeSize (8 bytes), SHA-256 of the manifest, CRC
-//	claim    number of the file (8), index of the range (8), CRC-32C of its bytes (4), CRC
+//	claim    number of the file (8), index of the range (8), CRC
 //
-// Numbers are little-endian. A claim is worth nothing but the hope that the range needs
-// not be fetched again: the bytes must have its CRC, and the whole file the manifest's
-// SHA-256. So nothing needs to be synced to disk either.
+// Numbers are little-endian. A claim says only that the range needs not be fetched again:
+// it is read from the volume, and the file must have the manifest's SHA-256 like any. If
+// it has not, because a machine's crash took what was not on its disk yet or because
+// somebody else wrote the claim, the file is fetched again whole. So nothing needs to be
+// synced either.
 const (
 	journalMagic = "lethe journal 1\n"
 	headerLength = len(journalMagic) + 8 + 32 + crc32.Size
-	claimLength  = 8 + 8 + 4 + crc32.Size
+	claimLength  = 8 + 8 + crc32.Size
 	// maxClaims bounds what is read back, of a journal that may not be ours: 8 TiB of
 	// ranges.
 	maxClaims = 1 << 20
@@ -35,21 +37,23 @@ const (
 // claim says that a range of a file has been written.
 type claim struct {
 	number, index int64
-	sum           uint32
 }
+
+// castagnoli is the CRC-32C that processors have an instruction for.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // journal remembers across crashes which ranges of large files have been written.
 type journal struct {
 	mu   sync.Mutex
 	file *os.File
 	// kept are the ranges that an earlier try has left, by file and range.
-	kept map[int64]map[int64]uint32
+	kept map[int64]map[int64]bool
 }
 
 // openJournal reads what an earlier try with the same manifest has left, and goes on
 // from there. Parts that no claim is about are removed.
 func openJournal(v *volume, m manifest) (*journal, error) {
-	j := &journal{kept: map[int64]map[int64]uint32{}}
+	j := &journal{kept: map[int64]map[int64]bool{}}
 	header, err := journalHeader(m.digest)
 	if err != nil {
 		return nil, err
@@ -101,18 +105,17 @@ func (j *journal) load(root *os.Root, header []byte) (end int64) {
 			break
 		}
 		if j.kept[c.number] == nil {
-			j.kept[c.number] = map[int64]uint32{}
+			j.kept[c.number] = map[int64]bool{}
 		}
-		j.kept[c.number][c.index] = c.sum
+		j.kept[c.number][c.index] = true
 	}
 	return int64(at)
 }
 
 func (c claim) record() []byte {
 	record := make([]byte, 0, claimLength)
-	record = binary.LittleEndian.AppendUint64(record, uint64(c.number)) //nolint:gosec // Neither is negative.
-	record = binary.LittleEndian.AppendUint64(record, uint64(c.index))  //nolint:gosec // As above.
-	return sealed(binary.LittleEndian.AppendUint32(record, c.sum))
+	record = binary.LittleEndian.AppendUint64(record, uint64(c.number))      //nolint:gosec // Neither is negative.
+	return sealed(binary.LittleEndian.AppendUint64(record, uint64(c.index))) //nolint:gosec // As above.
 }
 
 func parseClaim(record []byte) (claim, bool) {
@@ -120,12 +123,10 @@ func parseClaim(record []byte) (claim, bool) {
 	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(sum) {
 		return claim{}, false
 	}
-	c := claim{
+	return claim{
 		number: int64(binary.LittleEndian.Uint64(body)),     //nolint:gosec // What is negative matches no file.
 		index:  int64(binary.LittleEndian.Uint64(body[8:])), //nolint:gosec // Nor any range.
-		sum:    binary.LittleEndian.Uint32(body[16:]),
-	}
-	return c, true
+	}, true
 }
 
 // prune removes parts without claims and anything else, and forgets claims without a
@@ -182,7 +183,7 @@ func (j *journal) create(root *os.Root, header []byte, end int64) error {
 
 // take gives the ranges that an earlier try has left of a file, once: if that comes
 // to nothing, the next try begins anew.
-func (j *journal) take(number int64) map[int64]uint32 {
+func (j *journal) take(number int64) map[int64]bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	kept := j.kept[number]

@@ -26,8 +26,14 @@ const (
 	// it may take to store it.
 	lastLines = 15 * time.Second
 	lastStore = time.Minute
+	// tellTale is how long the broker has, after the end of the output, to tell of the
+	// trainer's.
+	tellTale = 5 * time.Second
 	// maxSeries is how much of the progress file is kept, in bytes.
 	maxSeries = 16 << 20
+	// maxAnswers bounds how much is fetched at once of an output that grows as fast as
+	// it can be fetched.
+	maxAnswers = 16
 	// maxPieces bounds the numbers of pieces; stagers that were started again use them up.
 	maxPieces = 999
 )
@@ -60,8 +66,10 @@ type keeper struct {
 	series int64
 	// mute is true when the broker gives no output.
 	mute bool
-	// complete says that all of the output was fetched.
-	complete bool
+	// complete says that all of the output was fetched, completed since when, in a pod
+	// that is being stopped.
+	complete  bool
+	completed time.Time
 	// warned says that the log tells already why nothing is stored.
 	warned bool
 }
@@ -77,9 +85,7 @@ func (k *keeper) run(ctx context.Context) {
 		if k.Clock.Since(k.kept) >= storePause || k.hurried() {
 			k.keep(ctx)
 		}
-		if k.complete && k.hurried() {
-			k.leave() // The broker does not hear of this end from a pod that is being stopped.
-		}
+		k.depart()
 		pause := logPause
 		if k.hurried() {
 			pause = hurriedPause
@@ -89,6 +95,20 @@ func (k *keeper) run(ctx context.Context) {
 		}
 	}
 	k.finish(ctx)
+}
+
+// depart ends the wait for a trainer whose output has ended in a pod that is being
+// stopped: the operator hears of such an end only with that of the pod.
+func (k *keeper) depart() {
+	now := k.Clock.Now()
+	switch {
+	case !k.complete || !k.hurried():
+		k.completed = time.Time{}
+	case k.completed.IsZero():
+		k.completed = now
+	case now.Sub(k.completed) >= tellTale:
+		k.leave()
+	}
 }
 
 // finish fetches the rest of the output and stores all.
@@ -110,10 +130,13 @@ func (k *keeper) finish(ctx context.Context) {
 // fetch takes in what has been put out since the last time. While a full piece can not
 // be stored, it only looks whether there is something.
 func (k *keeper) fetch(ctx context.Context) {
-	for more := true; more && !k.mute && ctx.Err() == nil; {
+	for range maxAnswers {
+		if k.mute || ctx.Err() != nil {
+			return
+		}
 		k.settle(ctx)
-		from := k.since
-		if len(k.waiting) > 0 {
+		full, from := len(k.waiting) > 0, k.since
+		if full {
 			from = k.peeked
 		}
 		answer, err := k.Broker.Log(ctx, staging.LogRequest{Since: from})
@@ -121,20 +144,35 @@ func (k *keeper) fetch(ctx context.Context) {
 			k.refused(ctx, err)
 			return
 		}
-		k.ending.add(answer.Lines, answer.Last)
-		if answer.Last.After(k.peeked) {
-			k.peeked = answer.Last
-			k.activity.seen(earlier(answer.Last, k.Clock.Now()))
-		}
-		more = answer.More && len(answer.Lines) > 0 && answer.Last.After(from)
-		if len(k.waiting) > 0 {
+		k.peek(answer)
+		if full {
 			return
 		}
-		k.complete = answer.Ended && !answer.More
-		if len(answer.Lines) > 0 {
-			k.since, k.waiting, k.dirty = answer.Last, answer.Lines, true
-		}
+		k.take(answer)
 		k.settle(ctx)
+		if !answer.More || !answer.Last.After(from) {
+			return
+		}
+	}
+}
+
+// peek notes that there is output.
+func (k *keeper) peek(answer staging.LogAnswer) {
+	k.ending.add(answer.Lines, answer.Last)
+	if answer.Last.After(k.peeked) {
+		k.peeked = answer.Last
+		k.activity.seen(earlier(answer.Last, k.Clock.Now()))
+	}
+}
+
+// take takes output in.
+func (k *keeper) take(answer staging.LogAnswer) {
+	k.complete = answer.Ended && !answer.More
+	if len(answer.Lines) > 0 {
+		k.waiting, k.dirty = answer.Lines, true
+	}
+	if answer.Last.After(k.since) { // Also without lines: there were too many at once.
+		k.since = answer.Last
 	}
 }
 

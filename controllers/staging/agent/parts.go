@@ -25,6 +25,18 @@ const (
 	maxWanted = 256
 )
 
+// wanted is what the first node asks the others for, where every node writes.
+type wanted struct {
+	Step int64 `json:"step"`
+	// Final says that nothing will follow.
+	Final bool `json:"final,omitempty"`
+}
+
+func (w wanted) encode() []byte {
+	data, _ := json.Marshal(w) // Never fails: it is two plain values.
+	return data
+}
+
 // gather stores the first node's part and waits for those of the others.
 func (p *shipper) gather(
 	ctx context.Context, place *session, id string, c candidate,
@@ -39,35 +51,40 @@ func (p *shipper) gather(
 	}
 	parts := make([]objectkey.CheckpointPartRecord, max(p.Node.Count, 1))
 	parts[0] = own
-	missing := len(parts) - 1
-	started := p.Clock.Now()
-	for {
-		for node := 1; node < len(parts); node++ {
-			if parts[node].Node == node {
-				continue
-			}
-			part, err := stored(ctx, place, id, node)
-			if err == nil {
-				parts[node] = part
-				missing--
-			}
-		}
+	for started := p.Clock.Now(); ; {
+		missing := lookForParts(ctx, place, id, parts)
 		switch {
 		case missing == 0:
 			return parts, nil
 		case p.Clock.Since(started) >= p.patience():
 			return nil, fail(staging.ExitUnavailable, nil, "The parts of %d of %d nodes are missing.", missing, len(parts))
-		}
-		if p.over() && !ask.Final {
+		case p.over() && !ask.Final:
 			ask.Final, started = true, p.Clock.Now()
-			if err := p.ask(ctx, place, ask); err != nil {
-				return nil, err
-			}
+			err = p.ask(ctx, place, ask)
+		default:
+			err = sleep(ctx, p.Clock, partsPause)
 		}
-		if err := sleep(ctx, p.Clock, partsPause); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}
+}
+
+// lookForParts fills in the parts of other nodes that are stored and gives how many are
+// still missing.
+func lookForParts(ctx context.Context, place *session, id string, parts []objectkey.CheckpointPartRecord) (missing int) {
+	for node := 1; node < len(parts); node++ {
+		if parts[node].Node == node {
+			continue
+		}
+		part, err := stored(ctx, place, id, node)
+		if err != nil {
+			missing++
+			continue
+		}
+		parts[node] = part
+	}
+	return missing
 }
 
 // patience is how long the parts of other nodes are waited for.
@@ -152,6 +169,9 @@ func (p *shipper) follow(ctx context.Context) {
 		}
 		pause := lookPause
 		if p.hurried() {
+			if found, err := lookAround(p.ArtifactsDir); err == nil {
+				p.depart(found)
+			}
 			pause = p.hurry().Sub(p.Clock.Now())
 		}
 		if !p.rest(ctx, pause) {

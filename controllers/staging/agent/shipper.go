@@ -2,10 +2,8 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
-	"strconv"
 	"time"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
@@ -145,7 +143,10 @@ func (p *shipper) depart(found findings) {
 // keep notes that a checkpoint is in the store.
 func (p *shipper) keep(c candidate) {
 	p.stored, p.restored = c, false
-	p.parted = p.parted || p.before != nil && !p.before[c.print]
+	if p.before != nil && !p.before[c.print] {
+		p.parted = true
+		p.activity.seen(p.Clock.Now())
+	}
 }
 
 // finish stores the last checkpoint after the trainer's end.
@@ -198,76 +199,6 @@ func (p *shipper) ship(ctx context.Context, running bool) error {
 	return nil
 }
 
-// pick gives the checkpoint to store: the first that is wanted, in their order. The order
-// is by age, or by step if every node writes.
-func (p *shipper) pick(ctx context.Context, running bool, wanted func(candidate) bool) (candidate, error) {
-	found, err := lookAround(p.ArtifactsDir)
-	if err != nil {
-		return candidate{}, err
-	}
-	p.caution(found)
-	p.depart(found)
-	settled := map[fingerprint]bool{}
-	if running && len(found.candidates) > 0 {
-		for _, c := range found.candidates {
-			settled[c.print] = true
-		}
-		if err := sleep(ctx, p.Clock, settling); err != nil {
-			return candidate{}, err
-		}
-		if found, err = lookAround(p.ArtifactsDir); err != nil {
-			return candidate{}, err
-		}
-	}
-	var best candidate
-	for _, c := range found.candidates {
-		if running && !settled[c.print] || p.unusable[c.print] || !wanted(c) {
-			continue
-		}
-		if best.name == "" || p.EveryNode && c.step > best.step {
-			best = c
-		}
-	}
-	if best.name == "" {
-		return best, errNothing
-	}
-	return best, nil
-}
-
-// newer says whether a checkpoint is newer than the one in the store.
-func (p *shipper) newer(c candidate) bool {
-	switch {
-	case c.name == p.stored.name && c.print == p.stored.print:
-		return false
-	case p.EveryNode:
-		return c.step > 0 && c.step <= maxShipment && (p.restored || c.step > p.stored.step)
-	}
-	return !c.modified.Before(p.stored.modified)
-}
-
-// caution says once that there are checkpoints which are not stored.
-func (p *shipper) caution(found findings) {
-	if p.warned {
-		return
-	}
-	stepless := 0
-	for _, c := range found.candidates {
-		if p.EveryNode && (c.step == 0 || c.step > maxShipment) {
-			stepless++
-		}
-	}
-	if found.unusable > 0 {
-		p.warned = true
-		p.Log.Warn("Checkpoints that can not be read, or have more than "+strconv.Itoa(maxCheckpointFiles)+
-			" files, are not stored", "count", found.unusable)
-	}
-	if stepless > 0 {
-		p.warned = true
-		p.Log.Warn("Where every node writes checkpoints, their names must end with the step, from 1 to 999999; "+
-			"others are not stored", "count", stepless)
-	}
-}
-
 // remember keeps a checkpoint that can not be stored as it is from being tried again. It
 // reports whether it is one.
 func (p *shipper) remember(c candidate, err error) bool {
@@ -309,33 +240,6 @@ func (p *shipper) store(ctx context.Context, c candidate) (*staging.CheckpointRe
 	p.Log.Info("A checkpoint is stored", "checkpoint", request.ID, "stepOfTraining", c.step, "files", request.Objects,
 		"bytes", request.Bytes, "seconds", p.Clock.Since(started).Seconds())
 	return request, nil
-}
-
-// claim takes a name that nobody has taken before, also no stager that was killed.
-func (p *shipper) claim(ctx context.Context, place *session) (string, error) {
-	p.number = max(p.number, lastNumber(p.newest, p.Attempt))
-	for p.number < maxShipment {
-		p.number++
-		id := objectkey.CheckpointID(p.Attempt, p.number)
-		err := place.putSmall(ctx, objectkey.CheckpointClaimKey(place.prefix, id), nil, objectstore.PutOptions{IfAbsent: true})
-		if !errors.Is(err, objectstore.ErrPrecondition) {
-			return id, err
-		}
-	}
-	return "", fail(staging.ExitIOError, nil, "There are too many checkpoints.")
-}
-
-// lastNumber gives the number in the name of a checkpoint of this attempt; 0 for others.
-func lastNumber(id string, attempt int) int {
-	const digits = len("0000-")
-	if !objectkey.ValidCheckpointID(id) {
-		return 0
-	}
-	n, err := strconv.Atoi(id[digits:])
-	if err != nil || objectkey.CheckpointID(attempt, n) != id {
-		return 0
-	}
-	return n
 }
 
 // part uploads this node's part, if it stays as it is meanwhile.
@@ -397,16 +301,4 @@ func (p *shipper) tell(ctx context.Context, request staging.CheckpointRequest) e
 		}
 		return nil
 	})
-}
-
-// wanted is what the first node asks the others for, where every node writes.
-type wanted struct {
-	Step int64 `json:"step"`
-	// Final says that nothing will follow.
-	Final bool `json:"final,omitempty"`
-}
-
-func (w wanted) encode() []byte {
-	data, _ := json.Marshal(w) // Never fails: it is two plain values.
-	return data
 }

@@ -25,6 +25,11 @@ import (
 // trainsFor makes the trainer run for a while and then exit.
 func (w *world) trainsFor(d time.Duration, code int32) {
 	end := bubble.Now().Add(d)
+	if w.broker.output == nil {
+		w.broker.output = func(asked staging.LogRequest) (staging.LogAnswer, error) {
+			return staging.LogAnswer{Last: asked.Since, Ended: !bubble.Now().Before(end)}, nil
+		}
+	}
 	w.broker.trainer = func(int) (staging.TrainerStatus, error) {
 		if bubble.Now().Before(end) {
 			bubble.Sleep(time.Second)
@@ -477,7 +482,7 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 				w.after(ninety+20*time.Second, func() { w.writes(t, "step-2", model(2)) })
 				w.trainsFor(2*time.Hour, 0)
 			},
-			want: map[string]int64{"0001-000001": 2}, code: staging.ExitTerminated, most: 100 * time.Second,
+			want: map[string]int64{"0001-000001": 2}, code: staging.ExitTerminated, most: 110 * time.Second,
 		},
 		"one that is written then, by a trainer that ends": {
 			arrange: func(t *testing.T, w *world) {
@@ -486,7 +491,7 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 				w.after(ninety+19*time.Second, func() { w.writes(t, "step-2", model(2)) })
 				w.trainsFor(ninety+20*time.Second, 143)
 			},
-			want: map[string]int64{"0001-000001": 1, "0001-000002": 2}, most: 22 * time.Second,
+			want: map[string]int64{"0001-000001": 1, "0001-000002": 2}, most: 24 * time.Second,
 		},
 		"one that is written then, by a trainer whose output ends": {
 			arrange: func(t *testing.T, w *world) {
@@ -499,11 +504,18 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 				}
 				w.trainsFor(time.Hour, 143)
 			},
-			want: map[string]int64{"0001-000001": 2}, code: staging.ExitTerminated, most: 25 * time.Second,
+			want: map[string]int64{"0001-000001": 2}, code: staging.ExitTerminated, most: 30 * time.Second,
 		},
 		"none, of a trainer whose output ends": {
-			arrange: func(_ *testing.T, w *world) { w.grace = time.Hour; w.trainsFor(2*time.Hour, 143) },
-			want:    map[string]int64{}, code: staging.ExitTerminated, most: 5 * time.Second,
+			arrange: func(_ *testing.T, w *world) {
+				w.grace = time.Hour
+				w.trainsFor(ninety+10*time.Second, 143)
+				w.broker.trainer = func(int) (staging.TrainerStatus, error) {
+					bubble.Sleep(time.Second)
+					return staging.TrainerStatus{}, nil
+				}
+			},
+			want: map[string]int64{}, code: staging.ExitTerminated, most: 20 * time.Second,
 		},
 		"not for longer than the grace": {
 			arrange: func(t *testing.T, w *world) {
@@ -512,7 +524,7 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 				w.store.faults = func(call) fault { return fault{stall: true} }
 				w.trainsFor(time.Hour, 0)
 			},
-			want: map[string]int64{}, code: staging.ExitTerminated, most: 25 * time.Second,
+			want: map[string]int64{}, code: staging.ExitTerminated, most: 26 * time.Second,
 		},
 		"and the artifacts, of a trainer that succeeds then": {
 			arrange: func(t *testing.T, w *world) {
@@ -529,24 +541,9 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 			folder := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(folder)
-				if name != "none, of a trainer whose output ends" {
-					w.broker.output = func(asked staging.LogRequest) (staging.LogAnswer, error) {
-						return staging.LogAnswer{Last: asked.Since}, nil
-					}
-				}
 				start := bubble.Now()
 				w.after(ninety, func() { close(w.terminate) })
 				tc.arrange(t, w)
-				ended := w.broker.trainer
-				w.broker.trainer = func(ask int) (staging.TrainerStatus, error) {
-					status, err := ended(ask)
-					if status.Ended { // Then there is no output either.
-						w.broker.beside.Lock()
-						w.broker.output = nil
-						w.broker.beside.Unlock()
-					}
-					return status, err
-				}
 				report, code := w.stageOut(t.Context())
 				if code != tc.code {
 					t.Errorf("exit %d, want %d: %+v", code, tc.code, report)

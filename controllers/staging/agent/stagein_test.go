@@ -343,7 +343,7 @@ func TestTornRangesGoOnWhereTheyBroke(t *testing.T) {
 		w.seal(t, map[string][]byte{"large.bin": noise(17 * mib)})
 		w.store.faults = func(c call) fault {
 			if c.key == largeKey && c.offset == 0 {
-				return fault{tear: 7 * mib}
+				return fault{tear: 15 * mib}
 			}
 			return fault{}
 		}
@@ -351,7 +351,7 @@ func TestTornRangesGoOnWhereTheyBroke(t *testing.T) {
 			t.Fatalf("exit %d: %s", code, report.Message)
 		}
 		for _, c := range w.store.calls {
-			if c.key == largeKey && c.offset == 7*mib && c.length == mib {
+			if c.key == largeKey && c.offset == 15*mib && c.length == mib {
 				return
 			}
 		}

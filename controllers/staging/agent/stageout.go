@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
@@ -42,57 +44,78 @@ type StageOutOptions struct {
 // can explain are *Failure: only the artifacts can be the cause of one, and that the
 // broker does not tell of the trainer's end.
 func StageOut(ctx context.Context, o StageOutOptions) (staging.Report, error) {
-	ctx, cancel := graceful(ctx, o)
-	defer cancel()
-	w := newWork(o)
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer cancel()
-	ship, keep := newShipper(w), newKeeper(w)
-	shipping, stop := context.WithCancel(ctx)
-	defer stop()
-	shipped := make(chan struct{})
-	group.Go(func() { defer close(shipped); ship.run(shipping) })
-	told := make(chan struct{})
-	group.Go(func() { defer close(told); newRelay(w).run(ctx) })
-	kept := make(chan struct{})
-	group.Go(func() { defer close(kept); keep.run(ctx) })
-
 	report := staging.Report{Step: staging.StepStageOut}
+	ctx, end := graceful(ctx, o)
+	w := newWork(o)
+	b := w.begin(ctx)
+	defer b.group.Wait()
+	defer end()
 	trainer, err := w.awaitTrainer(ctx)
 	if err != nil && !errors.Is(err, errGone) {
 		return report, err
 	}
 	close(w.ended)
-	succeeded := err == nil && trainer.ExitCode == 0
-	if succeeded {
-		stop() // What is published counts for more than a checkpoint that is under way.
-	}
-	late := o.Clock.AfterFunc(lastCheckpoint, stop)
-	defer late.Stop()
-	<-shipped
-	var failed error
+	succeeded, failed := err == nil && trainer.ExitCode == 0, err == nil && trainer.ExitCode != 0
+	b.await(succeeded)
 	switch {
-	case err != nil:
-		failed = context.Canceled
 	case succeeded:
-		failed = w.publish(ctx, &report)
-	default:
+		err = w.publish(ctx, &report)
+	case failed:
 		w.Log.Info("The trainer failed; nothing is published", "exitCode", trainer.ExitCode)
+	default:
+		err = context.Canceled
 	}
-	ship.finish(ctx)
-	<-told
-	<-kept
-	if !succeeded && err == nil {
-		report.LogTail = keep.ending.text()
+	b.ship.finish(ctx)
+	b.group.Wait()
+	if failed {
+		report.LogTail = b.keep.ending.text()
 	}
-	return report, failed
+	return report, err
 }
 
-// graceful gives a context that ends a while after the pod was told to stop.
-func graceful(ctx context.Context, o StageOutOptions) (context.Context, context.CancelFunc) {
+// beside are the goroutines beside the trainer.
+type beside struct {
+	group sync.WaitGroup
+	clock clock.WithDelayedExecution
+	keep  *keeper
+	ship  *shipper
+	// stop ends what is shipped, shipped is closed when that has ended.
+	stop    context.CancelFunc
+	shipped chan struct{}
+}
+
+func (w *work) begin(ctx context.Context) *beside {
+	b := &beside{clock: w.Clock, keep: newKeeper(w), ship: newShipper(w), shipped: make(chan struct{})}
+	tell := newRelay(w)
+	shipping, stop := context.WithCancel(ctx)
+	b.stop = stop
+	b.group.Go(func() {
+		defer close(b.shipped)
+		defer stop()
+		b.ship.run(shipping)
+	})
+	b.group.Go(func() { b.keep.run(ctx) })
+	b.group.Go(func() { tell.run(ctx) })
+	return b
+}
+
+// await waits for a checkpoint that is under way. What is published counts for more, so
+// that is not waited for after a success.
+func (b *beside) await(succeeded bool) {
+	if succeeded {
+		b.stop()
+	}
+	late := b.clock.AfterFunc(lastCheckpoint, b.stop)
+	defer late.Stop()
+	<-b.shipped
+}
+
+// graceful gives a context that ends a while after the pod was told to stop, and what
+// ends it before.
+func graceful(ctx context.Context, o StageOutOptions) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	go func() {
+	var watch sync.WaitGroup
+	watch.Go(func() {
 		select {
 		case <-ctx.Done():
 			return
@@ -101,6 +124,9 @@ func graceful(ctx context.Context, o StageOutOptions) (context.Context, context.
 		o.Log.Warn("The pod is told to stop; storing what there is while there is time", "grace", o.Grace.String())
 		_ = sleep(ctx, o.Clock, o.Grace) // Ends early only if nothing is left to stop.
 		cancel()
-	}()
-	return ctx, cancel
+	})
+	return ctx, func() {
+		cancel()
+		watch.Wait()
+	}
 }

@@ -124,8 +124,8 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.ended {
 		return 0, errBodyClosed
 	}
-	n, err := b.source.Read(p)
-	_, _ = b.hash.Write(p[:n]) // Never fails.
+	n, err := b.source.Read(p[:min(len(p), bufferSize)]) // What is hashed is still in the processor's cache.
+	_, _ = b.hash.Write(p[:n])                           // Never fails.
 	b.left -= int64(n)
 	switch {
 	case errors.Is(err, io.EOF) && b.left > 0:

@@ -155,8 +155,10 @@ func TestWhateverATrainerTellsPassesTheRules(t *testing.T) {
 		"many names of junk": {Metrics: names},
 		"names of nothing":   {Metrics: map[string]float64{"": 1, " ": 2, "\x7f": 3, "\xff\xfe": 4}},
 		"names that collide": {Metrics: map[string]float64{"loss": 1, "loss\x00": 2, " loss": 3}},
-		"far but not too far": {RemainingSeconds: ptr.To[int64](maxSeconds), IdleSeconds: maxSeconds,
-			Epoch: ptr.To[int64](maxCount), Epochs: ptr.To[int64](0), Step: ptr.To[int64](0), TotalSteps: ptr.To[int64](maxCount)},
+		"far but not too far": {
+			RemainingSeconds: ptr.To[int64](maxSeconds), IdleSeconds: maxSeconds,
+			Epoch: ptr.To[int64](maxCount), Epochs: ptr.To[int64](0), Step: ptr.To[int64](0), TotalSteps: ptr.To[int64](maxCount),
+		},
 	}
 	for name, ask := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -45,7 +45,7 @@ func (s *Server) checkpoint(ctx context.Context, r *http.Request) (any, error) {
 }
 
 // checkCheckpoint says whether a checkpoint can be this attempt's.
-func checkCheckpoint(ask staging.CheckpointRequest, attempt int) error {
+func checkCheckpoint(ask staging.CheckpointRequest, attempt int32) error {
 	count := func(n int64) bool { return n >= 0 && n <= maxCount }
 	switch {
 	case !objectkey.ValidCheckpointID(ask.ID) || !digestPattern.MatchString(ask.Digest):
@@ -53,7 +53,7 @@ func checkCheckpoint(ask staging.CheckpointRequest, attempt int) error {
 	case !count(ask.Step) || !count(ask.Objects) || !count(ask.Bytes):
 		return malformed("step, objects and bytes are counts")
 	// An ID starts with its attempt; see objectkey.CheckpointID.
-	case !strings.HasPrefix(objectkey.CheckpointID(attempt, 0), ask.ID[:strings.Index(ask.ID, "-")+1]):
+	case !strings.HasPrefix(objectkey.CheckpointID(int(attempt), 0), ask.ID[:strings.Index(ask.ID, "-")+1]):
 		return forbidden("the checkpoint is named after another attempt than the pod's")
 	}
 	return nil

@@ -82,7 +82,7 @@ func runsInAStore(t *testing.T) (m *objectstoretest.MinIO, own, other place) {
 			t.Fatal(err)
 		}
 		places = append(places, at)
-		for _, key := range keysOf(at.prefix) {
+		for _, key := range runKeys(at.prefix) {
 			if err := root.put(key); err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func runsInAStore(t *testing.T) (m *objectstoretest.MinIO, own, other place) {
 	return m, places[0], places[1]
 }
 
-func keysOf(prefix string) map[string]string {
+func runKeys(prefix string) map[string]string {
 	return map[string]string{
 		"record":          objectkey.CheckpointRecordKey(prefix, "0001-000001"),
 		"part":            objectkey.Data(objectkey.CheckpointPart(prefix, "0001-000001", 1), "x"),
@@ -107,7 +107,7 @@ func TestTheStoreGivesOneCheckpointToWhoResumes(t *testing.T) {
 	m, own, other := runsInAStore(t)
 	policy, err := resumePolicy(own, "0001-000001")
 	u := granted(t, m, own, build(t, policy, err))
-	for name, key := range keysOf(own.prefix) {
+	for name, key := range runKeys(own.prefix) {
 		if err := u.get(key); name == "record" || name == "part" {
 			allowed(t, "GetObject of the "+name, err)
 		} else {
@@ -115,7 +115,7 @@ func TestTheStoreGivesOneCheckpointToWhoResumes(t *testing.T) {
 		}
 		refused(t, "PutObject of the "+name, u.put(key))
 		refused(t, "DeleteObject of the "+name, u.remove(key))
-		refused(t, "GetObject of another run's "+name, u.get(keysOf(other.prefix)[name]))
+		refused(t, "GetObject of another run's "+name, u.get(runKeys(other.prefix)[name]))
 	}
 	refused(t, "ListObjects", u.list(objectkey.CheckpointPrefix(own.prefix, "0001-000001")))
 }
@@ -127,7 +127,7 @@ func TestTheStoreGivesCheckpointsToWhoGathersThem(t *testing.T) {
 	every := granted(t, m, own, build(t, policy, err))
 	policy, err = writePolicy(own)
 	first := granted(t, m, own, build(t, policy, err))
-	for name, key := range keysOf(own.prefix) {
+	for name, key := range runKeys(own.prefix) {
 		if strings.HasPrefix(key, objectkey.CheckpointsPrefix(own.prefix)) {
 			allowed(t, "GetObject of the "+name, every.get(key))
 		} else {
@@ -137,15 +137,15 @@ func TestTheStoreGivesCheckpointsToWhoGathersThem(t *testing.T) {
 		for who, u := range map[string]tenant{"every node": every, "the first node": first} {
 			allowed(t, "PutObject of the "+name+" by "+who, u.put(key))
 			refused(t, "DeleteObject of the "+name+" by "+who, u.remove(key))
-			elsewhere := keysOf(other.prefix)[name]
+			elsewhere := runKeys(other.prefix)[name]
 			refused(t, "GetObject of another run's "+name+" by "+who, u.get(elsewhere))
 			refused(t, "PutObject of another run's "+name+" by "+who, u.put(elsewhere))
 		}
 	}
 	refused(t, "ListObjects", every.list(objectkey.CheckpointsPrefix(own.prefix)))
-	upload, err := every.core.NewMultipartUpload(t.Context(), own.bucket, keysOf(own.prefix)["part"], minio.PutObjectOptions{})
+	upload, err := every.core.NewMultipartUpload(t.Context(), own.bucket, runKeys(own.prefix)["part"], minio.PutObjectOptions{})
 	allowed(t, "CreateMultipartUpload", err)
-	allowed(t, "AbortMultipartUpload", every.core.AbortMultipartUpload(t.Context(), own.bucket, keysOf(own.prefix)["part"], upload))
+	allowed(t, "AbortMultipartUpload", every.core.AbortMultipartUpload(t.Context(), own.bucket, runKeys(own.prefix)["part"], upload))
 
 	// Who waits for another node's part asks for what is not there yet: this store says
 	// so, another may answer 403 to who can not list.

@@ -53,7 +53,7 @@ type member struct {
 	run    types.NamespacedName
 	runUID types.UID
 	// attempt is the number of the attempt, from 1.
-	attempt int
+	attempt int32
 	// node is the index of the pod among nodes.
 	node  int
 	nodes int
@@ -138,11 +138,10 @@ func (s *Server) followOrphan(ctx context.Context, c *chain) error {
 	}
 	for i := range run.Status.Attempts {
 		attempt := &run.Status.Attempts[i]
-		number := int(attempt.Number)
-		if attempt.JobUID != c.jobUID || c.jobName != jobName(run.Name, run.UID, number) {
+		if attempt.JobUID != c.jobUID || c.jobName != jobName(run.Name, run.UID, attempt.Number) {
 			continue
 		}
-		c.attempt, c.nodes = number, run.Spec.Nodes.Size()
+		c.attempt, c.nodes = attempt.Number, run.Spec.Nodes.Size()
 		c.run, c.runUID, c.found = client.ObjectKeyFromObject(&run), run.UID, &run
 		return checkRun(&run, true, c.member)
 	}
@@ -178,7 +177,7 @@ func checkPod(pod *corev1.Pod, found bool, caller identity, d demand) (*metav1.O
 // checkJob gives the Job's run and the number of the attempt that it is. An attempt's
 // Job has a name that follows from the run and that number, so there can be one of
 // each at a time only, and nobody can slip in another beside it.
-func checkJob(job *batchv1.Job, d demand) (*metav1.OwnerReference, int, error) {
+func checkJob(job *batchv1.Job, d demand) (*metav1.OwnerReference, int32, error) {
 	if job.DeletionTimestamp != nil && d == staying {
 		return nil, 0, gone(staging.ProblemRunEnded, detailJobGone)
 	}
@@ -201,14 +200,14 @@ func checkRun(run *v1alpha1.TrainingRun, found bool, m member) error {
 		return gone(staging.ProblemRunEnded, "the run is being deleted")
 	case run.Status.State.Finished():
 		return gone(staging.ProblemRunEnded, "the run has ended")
-	case m.attempt < int(run.Status.Attempt):
+	case m.attempt < run.Status.Attempt:
 		return gone(staging.ProblemRunEnded, "the attempt is over, and the run is at a later one")
-	case m.attempt > int(run.Status.Attempt)+1:
+	case m.attempt > run.Status.Attempt+1:
 		return notYet("the run has not come to this attempt yet; try again in a moment")
 	}
 	for i := range run.Status.Attempts {
 		known := &run.Status.Attempts[i]
-		if int(known.Number) == m.attempt && known.JobUID != "" && known.JobUID != m.jobUID {
+		if known.Number == m.attempt && known.JobUID != "" && known.JobUID != m.jobUID {
 			return forbidden(detailNotOfRun)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 func askGang(ctx context.Context, c *brokerclient.Client) error {
@@ -50,12 +51,12 @@ func lateQuestions() map[string]question {
 }
 
 // attempt makes the pod that of another attempt, of which the status knows.
-func (w *world) attempt(n int) {
+func (w *world) attempt(n int32) {
 	name := jobName("run-a", runUID, n)
 	w.job.Name, w.job.Spec.Template = name, templateOf(n)
 	w.pod.OwnerReferences[0].Name = name
-	w.run.Status.Attempt = int32(n)
-	w.run.Status.Attempts = []v1alpha1.Attempt{{Number: int32(n), JobUID: jobUID}}
+	w.run.Status.Attempt = n
+	w.run.Status.Attempts = []v1alpha1.Attempt{{Number: n, JobUID: jobUID}}
 }
 
 // orphan takes the Job away, as a deletion in the background does before the pod's.
@@ -198,7 +199,7 @@ func TestAPodWithoutItsJobIsBelievedByItsRunOnly(t *testing.T) {
 func TestLaterAttemptsAreKnownByTheirJobs(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
-		attempt int
+		attempt int32
 		known   int32
 	}{
 		"the first that the status does not know yet": {1, 0},
@@ -221,7 +222,7 @@ func TestLaterAttemptsAreKnownByTheirJobs(t *testing.T) {
 func TestJobNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for n := 1; n <= 50; n++ {
+	for n := int32(1); n <= 50; n++ {
 		name := jobName("run-a", runUID, n)
 		if seen[name] {
 			t.Errorf("attempt %d has the name of another", n)
@@ -265,7 +266,7 @@ func TestStageInHoldsTheJobsSnapshotAgainstWhatIsKnown(t *testing.T) {
 		"a Job without a dataset":                 {func(w *world) { delete(w.job.Spec.Template.Labels, v1alpha1.LabelDatasetUID) }, staging.ProblemForbidden},
 		"a Job without a manifest":                {func(w *world) { w.job.Spec.Template.Annotations = nil }, staging.ProblemForbidden},
 		"a Job of another dataset":                {func(w *world) { w.job.Spec.Template.Labels[v1alpha1.LabelDatasetUID] = "other" }, staging.ProblemForbidden},
-		"a Job of another manifest":               {func(w *world) { w.job.Spec.Template.Annotations[annotationManifestDigest] = "sha256:other" }, staging.ProblemForbidden},
+		"a Job of another manifest":               {func(w *world) { w.job.Spec.Template.Annotations[resources.AnnotationManifestDigest] = "sha256:other" }, staging.ProblemForbidden},
 		"a Job of a dataset that was replaced":    {func(w *world) { w.run.Status.Dataset = nil; w.dataset.UID = "other" }, staging.ProblemDatasetErasing},
 		"a Job of a manifest of its own":          {func(w *world) { w.run.Status.Dataset = nil; w.dataset.Status.ManifestDigest = "sha256:other" }, staging.ProblemForbidden},
 		"a Job of a dataset that is open again":   {func(w *world) { w.run.Status.Dataset = nil; w.dataset.Status.ManifestDigest = "" }, staging.ProblemForbidden},

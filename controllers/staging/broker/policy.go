@@ -61,10 +61,10 @@ func writePolicy(p place) (string, error) {
 // writes a part of them, one must see that the others have.
 func gatherPolicy(p place) (string, error) {
 	return encodeStatements(
-		policyStatement{Effect: "Allow", Action: writeActions(), Resource: resources(p, p.prefix+"*")},
+		policyStatement{Effect: "Allow", Action: writeActions(), Resource: keysOf(p, p.prefix+"*")},
 		policyStatement{
 			Effect: "Allow", Action: []string{"s3:GetObject"},
-			Resource: resources(p, objectkey.CheckpointsPrefix(p.prefix)+"*"),
+			Resource: keysOf(p, objectkey.CheckpointsPrefix(p.prefix)+"*"),
 		},
 	)
 }
@@ -87,7 +87,7 @@ func resumePolicy(p place, id string) (string, error) {
 // policy can not say; the operator reads the manifest under the dataset's own before
 // any run may use it.
 func uploadPolicy(p place, until time.Time, underKey bool) (string, error) {
-	where := resources(p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix))
+	where := keysOf(p, objectkey.DataPrefix(p.prefix)+"*", objectkey.Manifest(p.prefix))
 	inTime := map[string]map[string]string{
 		"DateLessThan": {"aws:CurrentTime": until.UTC().Format(time.RFC3339)},
 	}
@@ -126,10 +126,10 @@ type policyStatement struct {
 }
 
 func encodePolicy(actions []string, p place, keys ...string) (string, error) {
-	return encodeStatements(policyStatement{Effect: "Allow", Action: actions, Resource: resources(p, keys...)})
+	return encodeStatements(policyStatement{Effect: "Allow", Action: actions, Resource: keysOf(p, keys...)})
 }
 
-func resources(p place, keys ...string) []string {
+func keysOf(p place, keys ...string) []string {
 	all := make([]string, 0, len(keys))
 	for _, key := range keys {
 		all = append(all, "arn:aws:s3:::"+p.bucket+"/"+key)

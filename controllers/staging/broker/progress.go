@@ -66,8 +66,7 @@ func toldProgress(ask staging.ProgressRequest, m member, now time.Time) v1alpha1
 	idle := time.Duration(min(max(ask.IdleSeconds, 0), maxSeconds)) * time.Second
 	active := metav1.NewTime(now.Add(-idle)).Rfc3339Copy()
 	told := v1alpha1.Progress{
-		Attempt: int32(m.attempt), //nolint:gosec // At most 9999: it fits into a name.
-		PodUID:  types.UID(m.caller.podUID), Sequence: ask.Sequence,
+		Attempt: m.attempt, PodUID: types.UID(m.caller.podUID), Sequence: ask.Sequence,
 		Percent: percent(ask.Percent),
 		Epoch:   counted(ask.Epoch), Epochs: counted(ask.Epochs),
 		Step: counted(ask.Step), TotalSteps: counted(ask.TotalSteps),

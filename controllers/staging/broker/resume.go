@@ -19,30 +19,31 @@ type origin struct {
 }
 
 // resumeFrom decides, live, what a pod begins with: the run's own newest checkpoint,
-// else the one that spec.checkpoint.from names, else nothing, which is nil. So a run
-// that started from another's goes on from its own as soon as it has one, also in a pod
-// that takes the place of a first, and never begins anew while it has none.
-func (s *Server) resumeFrom(ctx context.Context, run *v1alpha1.TrainingRun) (*origin, error) {
+// else the one that spec.checkpoint.from names, else nothing, which it reports as
+// false. So a run that started from another's goes on from its own as soon as it has
+// one, also in a pod that takes the place of a first, and never begins anew while it
+// has none.
+func (s *Server) resumeFrom(ctx context.Context, run *v1alpha1.TrainingRun) (origin, bool, error) {
 	policy := run.Spec.Checkpoint
 	if policy.Resume == v1alpha1.ResumeNever {
-		return nil, nil //nolint:nilnil // Nothing to begin with is an answer.
+		return origin{}, false, nil
 	}
 	if own := newest(run.Status.Checkpoints); own != nil {
-		return &origin{run.UID, own.ID, own.Digest}, nil
+		return origin{run.UID, own.ID, own.Digest}, true, nil
 	}
 	if policy.Resume != v1alpha1.ResumeFrom || policy.From == nil {
-		return nil, nil //nolint:nilnil // Nothing to begin with is an answer.
+		return origin{}, false, nil
 	}
 	var other v1alpha1.TrainingRun
 	found, err := s.get(ctx, run.Namespace, policy.From.RunName, &other)
 	if err != nil {
-		return nil, err
+		return origin{}, false, err
 	}
 	checkpoint, err := pick(&other, found && other.UID != run.UID, *policy.From)
 	if err != nil {
-		return nil, err
+		return origin{}, false, err
 	}
-	return &origin{other.UID, checkpoint.ID, checkpoint.Digest}, nil
+	return origin{other.UID, checkpoint.ID, checkpoint.Digest}, true, nil
 }
 
 // pick gives the checkpoint of another run that a reference means. What may still come
@@ -76,11 +77,8 @@ func pick(run *v1alpha1.TrainingRun, found bool, ref v1alpha1.CheckpointReferenc
 	return nil, notYet("the run " + ref.RunName + " has not stored the checkpoint to resume from yet; try again in a moment")
 }
 
-// resumeGrant grants to read one checkpoint and nothing beside it; nil for none.
-func (s *Server) resumeGrant(ctx context.Context, namespace string, from *origin) (*staging.ResumeGrant, error) {
-	if from == nil {
-		return nil, nil //nolint:nilnil // Nothing to begin with is an answer.
-	}
+// resumeGrant grants to read one checkpoint and nothing beside it.
+func (s *Server) resumeGrant(ctx context.Context, namespace string, from origin) (*staging.ResumeGrant, error) {
 	at, err := newPlace(s.store.ArtifactsBucket, namespace, string(from.run))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 // stage answers staging.PathStage.
@@ -38,7 +39,9 @@ func (s *Server) stage(ctx context.Context, r *http.Request) (any, error) {
 // stageIn grants a run's pod to read its dataset, and the checkpoint to begin with.
 func (s *Server) stageIn(ctx context.Context, c *chain) (any, error) {
 	var dataset v1alpha1.DatasetRetention
-	run, bound := c.found, boundTo(c.job)
+	// A Job's template can be edited while it is suspended, so the snapshot is held
+	// against dataset and run.
+	run, bound := c.found, resources.Bound(c.job)
 	found, err := s.get(ctx, run.Namespace, run.Spec.DatasetRef.Name, &dataset)
 	if err != nil {
 		return nil, err
@@ -46,7 +49,7 @@ func (s *Server) stageIn(ctx context.Context, c *chain) (any, error) {
 	if err := checkStageIn(run.Status.Dataset, bound, &dataset, found); err != nil {
 		return nil, err
 	}
-	from, err := s.resumeFrom(ctx, run)
+	from, resumes, err := s.resumeFrom(ctx, run)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +70,12 @@ func (s *Server) stageIn(ctx context.Context, c *chain) (any, error) {
 		return nil, err
 	}
 	grant.EncryptionKey = key.Bytes()
-	resume, err := s.resumeGrant(ctx, run.Namespace, from)
-	if err != nil {
-		return nil, err
+	answer := staging.StageGrant{Store: grant, ManifestDigest: bound.ManifestDigest}
+	if !resumes {
+		return answer, nil
 	}
-	return staging.StageGrant{Store: grant, ManifestDigest: bound.ManifestDigest, Resume: resume}, nil
+	answer.Resume, err = s.resumeGrant(ctx, run.Namespace, from)
+	return answer, err
 }
 
 // stageOut grants a run's pod to write its artifacts. The dataset is not looked at;

@@ -1,9 +1,8 @@
 package broker
 
 import (
-	apply "github.com/lethe-dev/lethe/api/v1alpha1/applyconfiguration/api/v1alpha1"
-
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	apply "github.com/lethe-dev/lethe/api/v1alpha1/applyconfiguration/api/v1alpha1"
 )
 
 // fieldOwner owns status.progress and status.checkpoints, and nothing else. It always

@@ -34,6 +34,7 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
+	"github.com/lethe-dev/lethe/controllers/trainingrun/resources"
 )
 
 const (
@@ -206,10 +207,10 @@ func owned(name, uid, ownerAPI, ownerKind, owner, ownerUID string) metav1.Object
 }
 
 // templateOf is what a Job's template says of its run's attempt.
-func templateOf(attempt int) corev1.PodTemplateSpec {
+func templateOf(attempt int32) corev1.PodTemplateSpec {
 	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{
-		Labels:      map[string]string{v1alpha1.LabelAttempt: strconv.Itoa(attempt), v1alpha1.LabelDatasetUID: datasetUID},
-		Annotations: map[string]string{annotationManifestDigest: "sha256:digits"},
+		Labels:      map[string]string{v1alpha1.LabelAttempt: strconv.Itoa(int(attempt)), v1alpha1.LabelDatasetUID: datasetUID},
+		Annotations: map[string]string{resources.AnnotationManifestDigest: "sha256:digits"},
 	}}
 }
 

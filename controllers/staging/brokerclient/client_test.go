@@ -1,6 +1,7 @@
 package brokerclient_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -64,6 +65,40 @@ func TestClientAsksAsTheProtocolSays(t *testing.T) {
 			ask:  func(ctx context.Context, c *brokerclient.Client) (any, error) { return c.Trainer(ctx) },
 			want: seen{Path: staging.PathTrainer},
 			give: ended,
+		},
+		"the other nodes are asked for without a body": {
+			ask:  func(ctx context.Context, c *brokerclient.Client) (any, error) { return c.Gang(ctx) },
+			want: seen{Path: staging.PathGang},
+			give: staging.GangStatus{Ready: true},
+		},
+		"progress is told without what is not known": {
+			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {
+				step := int64(3)
+				return staging.ProgressAnswer{}, c.Progress(ctx, staging.ProgressRequest{Sequence: 7, Step: &step})
+			},
+			want: seen{Path: staging.PathProgress, Body: `{"sequence":7,"step":3,"idleSeconds":0}`},
+			give: staging.ProgressAnswer{},
+		},
+		"a checkpoint is told with its record": {
+			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {
+				return staging.CheckpointAnswer{}, c.Checkpoint(ctx, staging.CheckpointRequest{ID: "0001-000002", Digest: "sha256:1", Bytes: 5})
+			},
+			want: seen{Path: staging.PathCheckpoint, Body: `{"id":"0001-000002","digest":"sha256:1","step":0,"objects":0,"bytes":5}`},
+			give: staging.CheckpointAnswer{},
+		},
+		"a log is asked for from its beginning": {
+			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {
+				return c.Log(ctx, staging.LogRequest{})
+			},
+			want: seen{Path: staging.PathLog, Body: `{}`},
+			give: staging.LogAnswer{Last: time.Unix(1, 7).UTC(), Ended: true},
+		},
+		"a log may be as long as an answer can be": {
+			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {
+				return c.Log(ctx, staging.LogRequest{Since: time.Unix(1, 7).UTC()})
+			},
+			want: seen{Path: staging.PathLog, Body: `{"since":"1970-01-01T00:00:01.000000007Z"}`},
+			give: staging.LogAnswer{Lines: bytes.Repeat([]byte{0xff}, staging.MaxLogChunk), Last: time.Unix(2, 0).UTC(), More: true},
 		},
 		"an upload names its dataset": {
 			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {

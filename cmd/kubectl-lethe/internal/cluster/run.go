@@ -72,7 +72,7 @@ func SuspendRun(ctx context.Context, c client.Client, run *v1alpha1.TrainingRun,
 	target.Namespace, target.Name = run.Namespace, run.Name
 	err = c.Patch(ctx, &target, client.RawPatch(types.MergePatchType, patch), client.FieldOwner(FieldOwner))
 	if err != nil {
-		return describe("run", client.ObjectKeyFromObject(run), err)
+		return fmt.Errorf("change run %s: %w", run.Name, translate(err))
 	}
 	return nil
 }

@@ -189,10 +189,11 @@ func TestStoredLogsStandInForPods(t *testing.T) {
 	}
 	stored := []transfer.LogPiece{
 		{Lines: []byte("2026-09-01T12:00:00.1Z epoch 1\n2026-09-01T12:00:00.1Z 2026-09-01T11:00:00Z its own time\n")},
-		{Lines: []byte("the rest of a long line\n2026-09-01T12:00:00.1Z epoch 2\n")},
+		{Lines: []byte("2026-09-01T12:00:00Z repeated by another stager\n2026-09-01T12:00:00.1Z epoch 1\n2026-09-01T12:00:00.15Z epoch 1b\n")},
+		{Lines: []byte("the rest of a long line\n2026-09-01T12:00:00.2Z epoch 2\n")},
 		{Lines: []byte("2026-09-01T12:30:00.1Z epoch 99\n"), Gap: true},
 	}
-	const whole = "epoch 1\n2026-09-01T11:00:00Z its own time\nthe rest of a long line\nepoch 2\nepoch 99\n"
+	const whole = "epoch 1\n2026-09-01T11:00:00Z its own time\nepoch 1b\nthe rest of a long line\nepoch 2\nepoch 99\n"
 	unreadable := errors.New("the broker stayed away")
 	tests := map[string]struct {
 		run     *v1alpha1.TrainingRun

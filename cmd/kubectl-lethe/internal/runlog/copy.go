@@ -96,11 +96,12 @@ func (r Reader) stored(ctx context.Context, run *v1alpha1.TrainingRun, source So
 	if source.Container != staging.ContainerTrainer || attempt == 0 {
 		return gone
 	}
+	lines := &lineWriter{out: r.Out}
 	err := r.Stored(ctx, run, attempt, source.Node, func(piece transfer.LogPiece) error {
 		if piece.Gap {
 			r.Note("What came here was not kept: the log is too long.")
 		}
-		return (&lineWriter{out: r.Out}).add(piece.Lines)
+		return lines.add(piece.Lines)
 	})
 	switch {
 	case errors.Is(err, transfer.ErrNoLog):

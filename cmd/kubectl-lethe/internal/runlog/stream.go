@@ -61,24 +61,37 @@ func (w *lineWriter) copy(in io.Reader) error {
 	}
 }
 
-// add writes lines that are all new.
-func (w *lineWriter) add(data []byte) error {
-	for line := range bytes.Lines(data) {
-		if err := w.line(line, time.Time{}); err != nil {
+// add writes a piece of a log, which begins behind the last one, or repeats it in part:
+// then what is not newer was written before.
+func (w *lineWriter) add(piece []byte) error {
+	var behind time.Time
+	if at, _, ok := stamped(piece); ok && at.Before(w.last) {
+		behind = w.last
+	}
+	for line := range bytes.Lines(piece) {
+		if err := w.line(line, behind); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// stamped parts a line from the time before it.
+func stamped(line []byte) (at time.Time, text []byte, ok bool) {
+	stamp, text, ok := bytes.Cut(line, []byte(" "))
+	if !ok {
+		return time.Time{}, line, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(stamp))
+	return at, text, err == nil
+}
+
 func (w *lineWriter) line(line []byte, behind time.Time) error {
-	if stamp, rest, ok := bytes.Cut(line, []byte(" ")); ok {
-		if at, err := time.Parse(time.RFC3339Nano, string(stamp)); err == nil {
-			if !at.After(behind) {
-				return nil
-			}
-			w.last, line = at, rest
+	if at, text, ok := stamped(line); ok {
+		if !at.After(behind) {
+			return nil
 		}
+		w.last, line = at, text
 	}
 	w.count++
 	if _, err := w.out.Write(line); err != nil {

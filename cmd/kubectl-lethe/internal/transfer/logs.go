@@ -20,8 +20,8 @@ const (
 	pieceName    = "trainer-%06d.log"
 	tailName     = "trainer-tail.log"
 	progressName = "progress.jsonl"
-	// maxPieces and the bounds in bytes are some above those of the agent that writes.
-	maxPieces   = 64
+	// maxPieces and the bounds in bytes are above those of the agent that writes.
+	maxPieces   = 1000
 	maxPiece    = 8 << 20
 	maxProgress = 32 << 20
 )
@@ -30,7 +30,8 @@ const (
 var ErrNoLog = errors.New("there is no stored log")
 
 // LogPiece is a part of a stored log. Each line of it has its time before it (RFC 3339
-// with nanoseconds, and a space).
+// with nanoseconds, and a space). A stager that was started again begins anew, so a
+// piece may repeat what others have.
 type LogPiece struct {
 	Lines []byte
 	// Gap says that what came before it was not kept.

@@ -19,7 +19,10 @@ import (
 )
 
 // realBroker grants a place in a real store.
-type realBroker struct{ grant staging.StoreGrant }
+type realBroker struct {
+	noPod
+	grant staging.StoreGrant
+}
 
 func (b realBroker) Upload(context.Context, string, string) (staging.StoreGrant, error) {
 	return b.grant, nil
@@ -52,16 +55,12 @@ func (b realBroker) credentials(context.Context) (objectstore.Credentials, error
 	return objectstore.Credentials{AccessKeyID: b.grant.AccessKeyID, SecretAccessKey: b.grant.SecretAccessKey}, nil
 }
 
-func (realBroker) Trainer(context.Context) (staging.TrainerStatus, error) {
-	return staging.TrainerStatus{}, errStep
-}
-
 // TestUploadAndStageInUnderAKey brings a folder to a real store under a key, small
 // files, an empty one, one in parts and the manifest, and back to a volume.
 func TestUploadAndStageInUnderAKey(t *testing.T) {
 	t.Parallel()
 	m := objectstoretest.StartMinIO(t)
-	broker := realBroker{staging.StoreGrant{
+	broker := realBroker{grant: staging.StoreGrant{
 		Endpoint: m.Endpoint, CABundle: string(m.CA), Bucket: m.Bucket(t, objectstoretest.Versioned), Prefix: prefix,
 		AccessKeyID: m.Root.AccessKeyID, SecretAccessKey: m.Root.SecretAccessKey,
 		IssuedAt: time.Unix(0, 0), ExpiresAt: time.Unix(3600, 0), EncryptionKey: []byte(canary),

@@ -121,6 +121,10 @@ func Upload(ctx context.Context, o Options, to Dataset, folder *Folder, journal 
 		return Sum{}, explain(ctx, err, "upload "+folder.Dir,
 			"a file changed while it was uploaded; leave the folder alone and run the same command again")
 	}
+	if report.Objects != folder.Files {
+		return Sum{}, fmt.Errorf("upload %s: %d files were sent, but the folder had %d when it was looked through; "+
+			"leave it alone and run the same command again", folder.Dir, report.Objects, folder.Files)
+	}
 	return Sum{Files: report.Objects, Bytes: report.Bytes, Digest: report.ManifestDigest}, nil
 }
 

@@ -31,9 +31,11 @@ type world struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	puts    []string
-	refuse  func(key string) error
-	deny    error  // what the broker answers with
-	key     []byte // that the broker gives
+	refuse  func(key string) error // of what is put
+	// refuseGet is asked before an object is read; nil lets all be read.
+	refuseGet func(key string) error
+	deny      error  // what the broker answers with
+	key       []byte // that the broker gives
 	// connected are the grants with which the store was used.
 	connected []staging.StoreGrant
 	meter     progress.Meter
@@ -66,6 +68,11 @@ func (w *world) Artifacts(_ context.Context, namespace, name string) (staging.St
 func (w *world) Get(_ context.Context, _, key string, offset, length int64) (io.ReadCloser, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.refuseGet != nil {
+		if err := w.refuseGet(key); err != nil {
+			return nil, err
+		}
+	}
 	data, ok := w.objects[key]
 	if !ok {
 		return nil, objectstore.ErrNotFound
@@ -125,6 +132,15 @@ func (w *world) sent() []string {
 // publish puts artifacts into the store as a run would, and gives the run.
 func (w *world) publish(t *testing.T, files map[string]string) *v1alpha1.TrainingRun {
 	t.Helper()
+	sum := w.publishAt(t, prefix, files)
+	run := &v1alpha1.TrainingRun{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits-1", UID: "uid"}}
+	run.Status.Artifacts = &v1alpha1.ArtifactsStatus{ManifestDigest: sum.Digest, Objects: sum.Objects, Bytes: sum.Bytes}
+	return run
+}
+
+// publishAt puts files and their manifest under a prefix.
+func (w *world) publishAt(t *testing.T, prefix string, files map[string]string) objectkey.ManifestSummary {
+	t.Helper()
 	var manifest bytes.Buffer
 	writer := objectkey.NewManifestWriter(&manifest)
 	paths := make([]string, 0, len(files))
@@ -145,9 +161,7 @@ func (w *world) publish(t *testing.T, files map[string]string) *v1alpha1.Trainin
 		t.Fatal(err)
 	}
 	w.objects[objectkey.Manifest(prefix)] = manifest.Bytes()
-	run := &v1alpha1.TrainingRun{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: "digits-1", UID: "uid"}}
-	run.Status.Artifacts = &v1alpha1.ArtifactsStatus{ManifestDigest: sum.Digest, Objects: sum.Objects, Bytes: sum.Bytes}
-	return run
+	return sum
 }
 
 // write makes files in a folder.

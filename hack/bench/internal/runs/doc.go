@@ -11,10 +11,11 @@
 //
 // Parts:
 //
-//	create   16 creators make -runs TrainingRuns, until the last child Job is seen. In
-//	         the same namespace but for the name, a bare client with as many goroutines
-//	         makes the same writes: the run, its finalizer, its Job (a copy of one that
-//	         the operator has made), and what else the operator was seen to write.
+//	create   16 creators make -runs TrainingRuns, until the last child Job is seen. Then
+//	         the operator is stopped, and in another namespace a bare client with as many
+//	         goroutines makes the same writes: the run, its finalizer, its Job (a copy of
+//	         one that the operator has made), and what else the operator was seen to
+//	         write to most runs. Each of -rounds has a control plane of its own.
 //	latency  -rate creates a second at random times, whether or not the earlier ones
 //	         were answered, for -seconds. From the time at which a create was due until
 //	         its Job is seen.

@@ -24,7 +24,6 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -43,7 +42,7 @@ const OperatorName = "runs-operator"
 const orderVariable = "LETHE_BENCH_OPERATOR"
 
 // order is what an operator is to look after.
-type order struct{ Kubeconfig, Namespace string }
+type order struct{ Kubeconfig string }
 
 // account is what an operator tells of itself when it is asked, after a garbage
 // collection.
@@ -105,7 +104,6 @@ func newManager(ctx context.Context, o order) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cached.DefaultNamespaces = map[string]cache.Config{o.Namespace: {}}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Cache: cached,
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},

@@ -71,6 +71,10 @@ func parse(args []string, out io.Writer) (options, error) {
 	return o, nil
 }
 
-func (o options) wants(parts ...string) bool {
-	return slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(o.parts, part) })
+// times gives n if one of these parts is wanted, and else 0.
+func (o options) times(n int, parts ...string) int {
+	if slices.ContainsFunc(parts, func(part string) bool { return slices.Contains(o.parts, part) }) {
+		return n
+	}
+	return 0
 }

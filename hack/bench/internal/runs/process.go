@@ -21,12 +21,12 @@ type process struct {
 }
 
 // startOperator starts one and waits until its cache is filled.
-func startOperator(ctx context.Context, e Environment, p *plane, namespace string) (*process, error) {
+func startOperator(ctx context.Context, e Environment, p *plane) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	data, err := json.Marshal(order{Kubeconfig: p.operatorConfig, Namespace: namespace})
+	data, err := json.Marshal(order{Kubeconfig: p.operatorConfig})
 	if err != nil {
 		return nil, fmt.Errorf("encode order: %w", err)
 	}

@@ -111,9 +111,11 @@ func parse(env func(string) string) (settings, error) {
 	return s, errors.Join(problems...)
 }
 
-// due says whether it is time to misbehave.
+// due says whether it is time to misbehave. What ends the program is due again after
+// its step: an attempt that resumes from there would not come by otherwise.
 func (s settings) due(step int) bool {
-	return s.do != "" && step == s.at &&
+	ends := s.do == doExit || s.do == doMemory || s.do == doCUDA
+	return s.do != "" && (step == s.at || ends && step > s.at) &&
 		(s.onAttempt == 0 || s.onAttempt == s.attempt) && (s.onNode < 0 || s.onNode == s.node)
 }
 
