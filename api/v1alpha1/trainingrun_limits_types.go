@@ -10,6 +10,7 @@ import (
 // Checkpointing says which checkpoints are kept, and what a trainer starts from.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.resume) && self.resume == 'From') == has(self.from)",message="from is set if, and only if, resume is From"
+// +kubebuilder:validation:XValidation:rule="has(self.from) == has(oldSelf.from) && (!has(self.from) || self.from == oldSelf.from)",message="checkpoint can not be changed; create a new run"
 type Checkpointing struct {
 	// interval at which a new checkpoint of the trainer's is stored, if there is one. The
 	// last one is stored at the end in any case.
@@ -19,12 +20,14 @@ type Checkpointing struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
 	// +kubebuilder:validation:MaxLength=21
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('168h')",message="from 10s to 168h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration(oldSelf)",message="checkpoint can not be changed; create a new run"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 	// keepLast is how many checkpoints are kept in the store.
 	// +optional
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=16
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="checkpoint can not be changed; create a new run"
 	KeepLast *int32 `json:"keepLast,omitempty"`
 	// gracePeriod is how long the trainer, and the upload of its last checkpoint, have
 	// together when it is asked to stop (SIGTERM) before it is killed.
@@ -34,18 +37,21 @@ type Checkpointing struct {
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
 	// +kubebuilder:validation:MaxLength=21
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('15s') && duration(self) <= duration('1h')",message="from 15s to 1h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) == duration(oldSelf)",message="checkpoint can not be changed; create a new run"
 	GracePeriod *metav1.Duration `json:"gracePeriod,omitempty"`
 	// writers says which nodes write checkpoints. FirstNode: node 0 does, and what it
 	// wrote is given to every node. EveryNode: each writes its own part and is given its
 	// own part; a checkpoint is complete when the parts of all are stored.
 	// +optional
 	// +kubebuilder:default=FirstNode
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="checkpoint can not be changed; create a new run"
 	Writers CheckpointWriters `json:"writers,omitempty"`
 	// resume says what a new attempt starts with. Auto: with the run's newest complete
 	// checkpoint, if there is one. Never: anew each time. From: like Auto, but the first
 	// attempt starts with another run's checkpoint.
 	// +optional
 	// +kubebuilder:default=Auto
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="checkpoint can not be changed; create a new run"
 	Resume ResumePolicy `json:"resume,omitempty"`
 	// from names that other run's checkpoint.
 	// +optional

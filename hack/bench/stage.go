@@ -31,7 +31,8 @@ type stageBench struct {
 	env         environment
 	rclonePath  string
 	server      *objectstoretest.MinIO // started, unless there is one
-	client      *objectstore.Client    // under the key
+	stager      *stager
+	client      *objectstore.Client // under the key
 	credentials objectstore.Credentials
 	bucket      string
 	key         []byte
@@ -96,6 +97,9 @@ func (b *stageBench) prepare(s *script) error {
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],`+
 		`"Resource":["arn:aws:s3:::%[1]s","arn:aws:s3:::%[1]s/*"]}]}`, b.bucket)
 	if b.credentials, err = root.AssumeRole(s.Context(), policy, stageCredentialsLife); err != nil {
+		return err
+	}
+	if b.stager, err = newStager(s, b.env, b.server.CA); err != nil {
 		return err
 	}
 	b.ca = filepath.Join(s.TempDir(), "ca.crt")

@@ -125,7 +125,7 @@ func (o stageOrder) load() load { return load{count: o.Count, size: o.Size} }
 func (o stageOrder) parts() int { return int((o.Size + barePart - 1) / barePart) }
 
 // bareIn reads objects that it knows.
-func bareIn(ctx context.Context, o stageOrder, _ environment) (stageAnswer, error) {
+func bareIn(ctx context.Context, o stageOrder) (stageAnswer, error) {
 	s, err := newBareStager(o)
 	if err != nil {
 		return stageAnswer{}, err
@@ -158,7 +158,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 // bareOut writes objects of no interest.
-func bareOut(ctx context.Context, o stageOrder, _ environment) (stageAnswer, error) {
+func bareOut(ctx context.Context, o stageOrder) (stageAnswer, error) {
 	s, err := newBareStager(o)
 	if err != nil {
 		return stageAnswer{}, err

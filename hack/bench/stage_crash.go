@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/hack/freeport"
@@ -96,15 +93,15 @@ func (b *stageBench) crash(s *script, data staged) (share float64, err error) {
 			return 0, err
 		}
 		defer func() { _ = os.RemoveAll(folder) }()
-		o := b.order(data, ours, inward)
+		o := b.order(data, inward)
 		o.Endpoint, o.Folder = proxy.endpoint, folder
 		before := proxy.given.Load()
 		if kill {
-			if err := b.runKilled(s.Context(), o, func() bool { return proxy.given.Load()-before > given[0]/2 }); err != nil {
+			if err := b.stager.runKilled(s.Context(), o, func() bool { return proxy.given.Load()-before > given[0]/2 }); err != nil {
 				return 0, err
 			}
 		}
-		if _, _, err := b.runStage(s.Context(), o); err != nil {
+		if _, _, err := b.stager.run(s.Context(), o); err != nil {
 			return 0, err
 		}
 		if err := data.check(filepath.Join(folder, staging.DatasetFolder)); err != nil {
@@ -115,36 +112,4 @@ func (b *stageBench) crash(s *script, data staged) (share float64, err error) {
 	share = max(0, float64(given[1]-given[0])/float64(given[0]))
 	fmt.Fprintf(b.env.stdout, "crash: %s: %d MiB came, and with a SIGKILL at half %d MiB\n", data.name, given[0]>>20, given[1]>>20)
 	return share, nil
-}
-
-// runKilled starts a child and kills it when it is time.
-func (b *stageBench) runKilled(ctx context.Context, o stageOrder, due func() bool) error {
-	program, variable, err := o.command()
-	if err != nil {
-		return err
-	}
-	command := exec.CommandContext(ctx, program, stageChildName) //nolint:gosec // G204: this program.
-	command.Env = []string{variable}
-	command.Stderr = b.env.stderr
-	if err := command.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", o.Method, err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !due() {
-		select {
-		case err := <-ended:
-			return fmt.Errorf("it ended before it was killed: %w", err)
-		case <-tick.C:
-		}
-	}
-	if err := command.Process.Kill(); err != nil {
-		return fmt.Errorf("kill: %w", err)
-	}
-	if err := <-ended; err == nil {
-		return errors.New("it ended before it was killed")
-	}
-	return nil
 }

@@ -128,13 +128,16 @@ func (b *stageBench) measureIn(s *script, data staged, method string) (sample, e
 		}
 		return got, data.check(filepath.Join(folder, staging.DatasetFolder))
 	}
-	o := b.order(data, method, inward)
+	o := b.order(data, inward)
 	o.Folder = folder
-	got, said, err := b.runStage(s.Context(), o)
+	if method == bare {
+		return b.runBare(s.Context(), o)
+	}
+	got, digest, err := b.stager.run(s.Context(), o)
 	switch {
-	case err != nil || method == bare:
+	case err != nil:
 		return got, err
-	case said.Digest != data.digest:
+	case digest != data.digest:
 		return got, errors.New("it reports another digest")
 	}
 	return got, data.check(filepath.Join(folder, staging.DatasetFolder))
@@ -153,16 +156,23 @@ func (b *stageBench) measureOut(s *script, data staged, method string) (sample, 
 		}
 		return got, b.checkStored(s.Context(), data, prefix)
 	}
-	o := b.order(data, method, outward)
+	o := b.order(data, outward)
 	o.Prefix, o.Folder = prefix, data.artifacts
-	got, said, err := b.runStage(s.Context(), o)
+	if method == bare {
+		got, err := b.runBare(s.Context(), o)
+		if err != nil {
+			return got, err
+		}
+		return got, b.checkStored(s.Context(), data, prefix)
+	}
+	got, digest, err := b.stager.run(s.Context(), o)
 	if err == nil {
 		err = b.checkStored(s.Context(), data, prefix)
 	}
-	if err != nil || method == bare {
+	if err != nil {
 		return got, err
 	}
-	if said.Digest != data.digest {
+	if digest != data.digest {
 		return got, errors.New("it reports another digest")
 	}
 	return got, b.checkPublished(s, data, prefix)
@@ -197,9 +207,9 @@ func (b *stageBench) checkPublished(s *script, data staged, prefix string) error
 		return err
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
-	o := b.order(data, ours, inward)
+	o := b.order(data, inward)
 	o.Prefix, o.Folder = prefix, folder
-	if _, _, err := b.runStage(s.Context(), o); err != nil {
+	if _, _, err := b.stager.run(s.Context(), o); err != nil {
 		return fmt.Errorf("bring it back: %w", err)
 	}
 	return data.check(filepath.Join(folder, staging.DatasetFolder))
@@ -211,45 +221,30 @@ func (b *stageBench) remove(prefix string) {
 	_ = (&bench{server: b.server}).emptyTrash()
 }
 
-func (b *stageBench) order(data staged, method, direction string) stageOrder {
+func (b *stageBench) order(data staged, direction string) stageOrder {
 	return stageOrder{
-		Method: method, Direction: direction, Endpoint: b.server.Endpoint, CA: b.ca, Credentials: b.credentials,
+		Direction: direction, Endpoint: b.server.Endpoint, CA: b.ca, Credentials: b.credentials,
 		Bucket: b.bucket, Prefix: data.prefix(), Key: b.key, Digest: data.digest, Count: data.count, Size: data.size,
 	}
 }
 
-// runStage has a process of its own do what is ordered. bare is charged only for its
+// runBare has a process of its own do what is ordered, and is charged only for its
 // requests.
-func (b *stageBench) runStage(ctx context.Context, o stageOrder) (sample, stageAnswer, error) {
-	var said stageAnswer
+func (b *stageBench) runBare(ctx context.Context, o stageOrder) (sample, error) {
 	self, variable, err := o.command()
 	if err != nil {
-		return sample{}, said, err
+		return sample{}, err
 	}
 	got, stdout, err := runProcess(ctx, b.env, []string{variable}, self, stageChildName)
 	if err != nil {
-		return got, said, err
+		return got, err
 	}
+	var said stageAnswer
 	if err := json.Unmarshal(stdout, &said); err != nil {
-		return got, said, fmt.Errorf("understand %s: %w", o.Method, err)
+		return got, fmt.Errorf("understand the child: %w", err)
 	}
-	got.peak = said.Peak
-	if o.Method == bare {
-		got.took = time.Duration(said.Seconds * float64(time.Second))
-	}
-	return got, said, nil
-}
-
-// command is the program to run, and the variable with the order.
-func (o stageOrder) command() (program, variable string, err error) {
-	if program, err = os.Executable(); err != nil {
-		return "", "", fmt.Errorf("find this program: %w", err)
-	}
-	data, err := json.Marshal(o)
-	if err != nil {
-		return "", "", fmt.Errorf("encode order: %w", err)
-	}
-	return program, stageVariable + "=" + string(data), nil
+	got.took = time.Duration(said.Seconds * float64(time.Second))
+	return got, nil
 }
 
 // remoteName is what rclone calls the store.

@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-dev/lethe/controllers/objectstore/objectstoretest"
-	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // TestMain lets this binary be the methods of the benchmark.
@@ -205,7 +204,7 @@ func TestStageMeasures(t *testing.T) {
 
 func TestStageChildSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	variables := map[string]string{stageVariable: `{"Method":"ours","Direction":" in","CA":"/nowhere","Folder":"` + staging.DatasetDir + `"}`}
+	variables := map[string]string{stageVariable: `{"Direction":" in","CA":"/nowhere"}`}
 	env := environment{getenv: func(name string) string { return variables[name] }, stdout: io.Discard, stderr: io.Discard}
 	if err := run(t.Context(), []string{stageChildName}, env); err == nil || !strings.Contains(err.Error(), "authority") {
 		t.Errorf("it says %v", err)

@@ -27,6 +27,8 @@ const (
 	// maxLogRead bounds what is read of a log for one answer, in bytes. More than a
 	// chunk, because a log is only found by whole seconds.
 	maxLogRead = 16 * staging.MaxLogChunk
+	// followTime is how long the log of a pod that is being stopped is followed.
+	followTime = 2 * time.Second
 	// logSendTime is how long a caller may take to read an answer, because it
 	// occupies a slot meanwhile.
 	logSendTime = 10 * time.Second
@@ -98,6 +100,9 @@ func (s *Server) readLog(ctx context.Context, caller identity, since time.Time) 
 	if state.Running == nil && state.Terminated == nil {
 		return nothing, nil
 	}
+	if state.Running != nil && pod.DeletionTimestamp != nil {
+		nothing.Ended = s.ceased(ctx, caller)
+	}
 	options := &corev1.PodLogOptions{
 		Container: staging.ContainerTrainer, Timestamps: true, LimitBytes: ptr.To[int64](maxLogRead),
 	}
@@ -119,6 +124,24 @@ func (s *Server) readLog(ctx context.Context, caller identity, since time.Time) 
 		return staging.LogAnswer{}, fmt.Errorf("read log of pod %s/%s: %w", caller.namespace, caller.podName, err)
 	}
 	return answer, nil
+}
+
+// ceased says whether the trainer of a pod that is being stopped has ended. The kubelet
+// tells the API server of that only when all containers of such a pod have, but the
+// stager waits for just this one, with the GPUs still in its pod: so the log is followed
+// for a moment, which ends when the container does.
+func (s *Server) ceased(ctx context.Context, caller identity) bool {
+	ctx, cancel := context.WithTimeout(ctx, followTime)
+	defer cancel()
+	stream, err := s.logs.Stream(ctx, caller.namespace, caller.podName, &corev1.PodLogOptions{
+		Container: staging.ContainerTrainer, Follow: true, TailLines: ptr.To[int64](0),
+	})
+	if err != nil {
+		return false
+	}
+	defer func() { _ = stream.Close() }() // It was only read.
+	_, err = io.Copy(io.Discard, stream)
+	return err == nil && ctx.Err() == nil
 }
 
 // podOf gives the caller's pod, from the cache if it has it. The cache holds pods with

@@ -191,6 +191,14 @@ func TestLogsOfATrainerThatIsNotThere(t *testing.T) {
 		"nobody knows of it":               {func(w *world) { w.pod.Status.ContainerStatuses = nil }, staging.LogAnswer{Last: noon}, "", 0},
 		"the kubelet has not got it":       {func(w *world) { w.logText.err = bad }, staging.LogAnswer{Last: noon}, "", 1},
 		"it has ended and is cleared away": {func(w *world) { trainerEnds(w.pod, 1); w.logText.err = bad }, staging.LogAnswer{Last: noon, Ended: true}, "", 1},
+		"its pod is being stopped": {func(w *world) {
+			deleted(w.pod)
+			w.logText.text = logLine(1, "one")
+		}, staging.LogAnswer{Lines: []byte(logLine(1, "one")), Last: noon.Add(1)}, "", 1},
+		"it has ended in a pod that is being stopped": {func(w *world) {
+			deleted(w.pod)
+			w.logText.text, w.logText.ended = logLine(1, "one"), true
+		}, staging.LogAnswer{Lines: []byte(logLine(1, "one")), Last: noon.Add(1), Ended: true}, "", 1},
 		"its pod is gone": {
 			func(w *world) { w.logText.err = apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "run-a") },
 			staging.LogAnswer{},

@@ -392,10 +392,15 @@ type fakeLogs struct {
 	text  string
 	err   error
 	asked []corev1.PodLogOptions
+	// ended says that the container has ended, so that a log that is followed ends.
+	ended bool
 }
 
 // Stream gives the log from the second on that it is asked for, as the kubelet does.
-func (f *fakeLogs) Stream(_ context.Context, _, _ string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+func (f *fakeLogs) Stream(ctx context.Context, _, _ string, o *corev1.PodLogOptions) (io.ReadCloser, error) {
+	if o.Follow {
+		return f.follow(ctx)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, *o)
@@ -410,6 +415,21 @@ func (f *fakeLogs) Stream(_ context.Context, _, _ string, o *corev1.PodLogOption
 		kept.WriteString(line)
 	}
 	return io.NopCloser(io.LimitReader(strings.NewReader(kept.String()), *o.LimitBytes)), nil
+}
+
+// follow gives no line, and ends with the container.
+func (f *fakeLogs) follow(ctx context.Context) (io.ReadCloser, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil {
+		return nil, f.err
+	}
+	reader, writer := io.Pipe()
+	if f.ended {
+		return reader, writer.Close()
+	}
+	context.AfterFunc(ctx, func() { _ = writer.CloseWithError(ctx.Err()) })
+	return reader, nil
 }
 
 func testScheme(t *testing.T) *runtime.Scheme {

@@ -2,9 +2,9 @@ package transfer
 
 import (
 	"context"
-	"errors"
 
 	"github.com/lethe-dev/lethe/controllers/staging"
+	"github.com/lethe-dev/lethe/controllers/staging/agent"
 )
 
 // Broker grants a person what a transfer needs (brokerclient.Client is one). Both
@@ -16,8 +16,9 @@ type Broker interface {
 	Artifacts(ctx context.Context, namespace, name string) (staging.StoreGrant, error)
 }
 
-// errStep can only be a mistake in this package.
-var errStep = errors.New("the step is not this transfer's")
+// errStep can only be a mistake in this package. It is a *agent.Failure, so that it is
+// not tried again.
+var errStep error = &agent.Failure{Exit: staging.ExitUsage, Message: "the step is not this transfer's"}
 
 // uploading lets an upload look like the publishing of artifacts by a pod whose
 // trainer has just ended well.
@@ -74,6 +75,6 @@ func (noPod) Log(context.Context, staging.LogRequest) (staging.LogAnswer, error)
 	return staging.LogAnswer{Ended: true}, nil
 }
 
-func (noPod) Progress(context.Context, staging.ProgressRequest) error { return errStep }
+func (noPod) Progress(context.Context, staging.ProgressRequest) error { return nil }
 
 func (noPod) Checkpoint(context.Context, staging.CheckpointRequest) error { return errStep }

@@ -22,6 +22,29 @@ import (
 
 var dataset = Dataset{Namespace: "team", Name: "digits"}
 
+// TestOnlyFilesAndTheManifestAreSent: what a pod's stager would store beside them is
+// none of a dataset.
+func TestOnlyFilesAndTheManifestAreSent(t *testing.T) {
+	t.Parallel()
+	w, dir := newWorld(), t.TempDir()
+	write(t, dir, map[string]string{"progress.jsonl": `{"step":1}` + "\n", "below/checkpoints/step-1": "weights"})
+	folder, err := Survey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal, err := OpenJournal(t.TempDir(), "uid", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := Upload(t.Context(), w.options(), dataset, folder, journal)
+	if err != nil || sum.Files != 2 {
+		t.Errorf("got %+v, %v; want two files", sum, err)
+	}
+	if len(w.objects) != 3 || len(w.notices) > 0 {
+		t.Errorf("sent %v with %q, want the files and the manifest", w.puts, w.notices)
+	}
+}
+
 func TestSurvey(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -45,6 +68,13 @@ func TestSurvey(t *testing.T) {
 				}
 			},
 			wantErr: "there is no file in",
+		},
+		"refuses what the agent would leave out": {
+			make: func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir, map[string]string{"a": "12", "checkpoints/b": "3", "below/checkpoints/c": ""})
+			},
+			wantErr: `"checkpoints" is the name of the folder for checkpoints in a pod: rename it`,
 		},
 		"refuses symbolic links and names them": {
 			make: func(t *testing.T, dir string) {
