@@ -32,6 +32,7 @@ func Run(ctx context.Context, args []string, e Environment) error {
 	if err != nil {
 		return err
 	}
+	e.setLogs()
 	b := &bench{options: o, env: e}
 	if b.bin, err = binaries(ctx, e); err != nil {
 		return err

@@ -64,9 +64,7 @@ func Operate(ctx context.Context, e Environment, in io.Reader) error {
 	if err := json.Unmarshal([]byte(e.Getenv(orderVariable)), &o); err != nil {
 		return errors.New("this is for the benchmark itself")
 	}
-	logs := logr.FromSlogHandler(slog.NewTextHandler(e.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	ctrl.SetLogger(logs)
-	klog.SetLogger(logs)
+	e.setLogs()
 	mgr, err := newManager(ctx, o)
 	if err != nil {
 		return err
@@ -88,6 +86,13 @@ func Operate(ctx context.Context, e Environment, in io.Reader) error {
 	}
 	stop()
 	return <-ended
+}
+
+// setLogs has the libraries tell only what went wrong.
+func (e Environment) setLogs() {
+	logs := logr.FromSlogHandler(slog.NewTextHandler(e.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	ctrl.SetLogger(logs)
+	klog.SetLogger(logs)
 }
 
 func newManager(ctx context.Context, o order) (ctrl.Manager, error) {

@@ -16,6 +16,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
@@ -114,6 +115,7 @@ func (p *plane) configure() error {
 	}
 	server := p.env.ControlPlane.GetAPIServer()
 	server.Configure().
+		Disable("disable-admission-plugins"). // Pods with a token need a service account.
 		Set("max-requests-inflight", "800").Set("max-mutating-requests-inflight", "400").
 		Set("audit-policy-file", policy).Set("audit-log-path", filepath.Join(p.dir, "audit.log")).Set("audit-log-maxsize", "1000")
 	server.Address, server.Port, err = net.SplitHostPort(address)
@@ -220,9 +222,13 @@ func (p *plane) letCreate(ctx context.Context) error {
 	return errors.Join(p.admin.Create(ctx, role), p.admin.Create(ctx, binding))
 }
 
-// namespace makes one.
+// namespace makes one, with the service account that Pods take.
 func (p *plane) namespace(ctx context.Context, name string) error {
-	if err := p.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}); err != nil {
+	err := p.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	if err == nil {
+		err = p.admin.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: name, Name: "default"}})
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("make a namespace: %w", err)
 	}
 	return nil
