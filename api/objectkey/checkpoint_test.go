@@ -34,6 +34,8 @@ func TestCheckpointIsThatOfTheGoldenFile(t *testing.T) {
 	var all strings.Builder
 	for _, key := range []string{
 		objectkey.CheckpointRecordKey(prefix, "0002-000017"),
+		objectkey.CheckpointClaimKey(prefix, "0002-000017"),
+		objectkey.CheckpointWantedKey(prefix, 2),
 		objectkey.Manifest(objectkey.CheckpointPart(prefix, "0002-000017", 3)),
 		objectkey.Data(objectkey.CheckpointPart(prefix, "0002-000017", 3), "model/a.bin"),
 		objectkey.LogPrefix(prefix, 2, 3),
@@ -115,6 +117,8 @@ func TestCheckpointOf(t *testing.T) {
 	for key, want := range map[string]string{
 		objectkey.CheckpointRecordKey(prefix, "0001-000002"): "0001-000002",
 		objectkey.CheckpointPrefix(prefix, "0001-000002"):    "0001-000002",
+		objectkey.CheckpointClaimKey(prefix, "0001-000002"):  "0001-000002",
+		objectkey.CheckpointWantedKey(prefix, 1):             "",
 		prefix + "checkpoints/0001-000002":                   "",
 		prefix + "checkpoints/1-2/complete.json":             "",
 		prefix + "checkpoints/":                              "",

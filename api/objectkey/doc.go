@@ -10,7 +10,9 @@
 //	                   <ns>/<uid>/manifest.jsonl    what they must be; written last
 //	                   <ns>/<uid>/checkpoints/<id>/node-<n>/data/<path>      a checkpoint
 //	                   <ns>/<uid>/checkpoints/<id>/node-<n>/manifest.jsonl   what it must be
+//	                   <ns>/<uid>/checkpoints/<id>/claim                     that the name is taken
 //	                   <ns>/<uid>/checkpoints/<id>/complete.json             written last
+//	                   <ns>/<uid>/checkpoints/wanted-<n>.json   the step that all nodes are to store
 //	                   <ns>/<uid>/logs/attempt-<n>/node-<n>/...              what was logged
 //	receipts bucket    chain/<20 digits>.json       the signed receipts, in their order
 //	                   <ns>/<uid>.json              the receipt of one object, to look it up

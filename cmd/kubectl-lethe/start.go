@@ -168,10 +168,19 @@ func start(ctx context.Context, s *session, o runOptions, run *v1alpha1.Training
 	return follow(ctx, s, screen, key)
 }
 
+// create makes the run. An interruption is noted and does not cut the request off.
 func create(ctx context.Context, s *session, run *v1alpha1.TrainingRun, dryRun bool) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
-	err := cluster.CreateRun(ctx, s.client, run, dryRun)
+	made := make(chan error, 1)
+	go func() { made <- cluster.CreateRun(patient, s.client, run, dryRun) }()
+	var err error
+	select {
+	case err = <-made:
+	case <-ctx.Done():
+		s.note("Waiting to know whether the run is made. Press Ctrl-C again not to wait.")
+		err = <-made
+	}
 	if errors.Is(err, cluster.ErrExists) {
 		return hintError{err, fmt.Sprintf("take another name or --generate-name, or watch that run with: kubectl lethe watch %s -n %s",
 			run.Name, run.Namespace)}

@@ -159,8 +159,8 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		MaxConnsPerHost:       connections,
 		MaxIdleConnsPerHost:   connections,
 		MaxIdleConns:          connections,
-		WriteBufferSize:       64 << 10,
-		ReadBufferSize:        64 << 10,
+		WriteBufferSize:       32 << 10,
+		ReadBufferSize:        16 << 10, // TLS gives no more at once; what is read in larger pieces goes past it.
 		// An object that happens to be compressed is given as it is.
 		DisableCompression: true,
 	}, nil

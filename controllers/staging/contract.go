@@ -10,7 +10,7 @@ const (
 	// EnvDatasetDir is a read-only folder with the dataset's files.
 	EnvDatasetDir = "LETHE_DATASET_DIR"
 	// EnvArtifactsDir is the folder whose files are published with a manifest
-	// when the trainer exits with 0.
+	// when the trainer exits with 0 and was not asked to stop before.
 	EnvArtifactsDir = "LETHE_ARTIFACTS_DIR"
 	// EnvCheckpointDir is a folder for checkpoints: each file or folder directly in it
 	// is one. Write to a name that starts with "." or "tmp-" or ends with ".tmp" or

@@ -36,5 +36,5 @@
 // LETHE_DATASET_DIR, and what lies in LETHE_ARTIFACTS_DIR when it exits with 0
 // is published, but for the folder of checkpoints in it and what nodes other than the
 // first have left. Exit code 0 means success, any other failure. SIGTERM asks it to
-// write a checkpoint and to exit with 143.
+// write a checkpoint and to exit with 143; an exit with 0 after that is no success.
 package staging

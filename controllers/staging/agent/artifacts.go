@@ -41,15 +41,27 @@ type collection struct {
 
 func (c *collection) close() { _ = c.root.Close() } // Nothing is buffered in a folder's handle.
 
-// collect lists the regular files of a folder, following no link, but for the folder of
-// checkpoints in it. All names are checked before the first file is uploaded.
-func collect(folder string) (*collection, error) {
+// maxArtifacts bounds the files and folders that are published: the list of them has to
+// fit into the stager's memory, and one that runs out of it is only started again.
+const maxArtifacts = 500_000
+
+// collect lists the regular files of a folder, following no link, and leaves out one
+// folder in it. It fails if there are more files and folders than most. All names are
+// checked before the first file is uploaded.
+func collect(folder, without string, most int) (*collection, error) {
 	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return nil, artifactsFailure(err)
 	}
 	c := &collection{root: root}
-	if err := fs.WalkDir(root.FS(), ".", c.visit); err != nil {
+	w := walker{root: root, left: most, file: c.add, other: func() { c.skipped++ }}
+	err = w.entries(".", func(path string, info fs.FileInfo) error {
+		if path == without && info.IsDir() {
+			return nil
+		}
+		return w.visit(path, info)
+	})
+	if err != nil {
 		c.close()
 		return nil, artifactsFailure(err)
 	}
@@ -57,23 +69,10 @@ func collect(folder string) (*collection, error) {
 	return c, nil
 }
 
-func (c *collection) visit(path string, entry fs.DirEntry, err error) error {
-	switch {
-	case err == nil && path == staging.CheckpointFolder && entry.IsDir():
-		return fs.SkipDir
-	case err != nil || entry.IsDir():
-		return err
-	case !entry.Type().IsRegular():
-		c.skipped++
-		return nil
-	}
+func (c *collection) add(path string, info fs.FileInfo) error {
 	if err := objectkey.ValidatePath(path); err != nil {
 		return fail(staging.ExitIOError, err, "The artifacts can not be published because of the name of one of them: "+
 			"%s. Let the trainer choose another name.", err)
-	}
-	info, err := entry.Info()
-	if err != nil {
-		return err
 	}
 	c.artifacts = append(c.artifacts, artifact{path: path, size: info.Size(), modified: info.ModTime()})
 	return nil
@@ -84,6 +83,10 @@ func artifactsFailure(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fail(staging.ExitIOError, err, "An artifact can not be read: permission denied. "+
 			"Let the trainer write files and folders that its group can read.")
+	}
+	if errors.Is(err, errTooMany) {
+		return fail(staging.ExitIOError, err, "The trainer left more than %d files and folders, or folders in more than "+
+			"%d others. Let it pack them into archives.", maxArtifacts, maxDepth)
 	}
 	return volumeFailure("read the artifacts", err)
 }

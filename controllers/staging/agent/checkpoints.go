@@ -23,7 +23,7 @@ import (
 const (
 	maxCheckpoints     = 10_000
 	maxCheckpointFiles = 100_000
-	maxDepth           = 32
+	maxDepth           = 128
 	maxStep            = 999_999_999_999_999
 	// folderPiece is how many entries of a folder are read at once.
 	folderPiece = 256
@@ -95,10 +95,12 @@ func lookAround(artifactsDir string) (findings, error) {
 	if err := found.take(root); err != nil {
 		return found, volumeFailure("look for checkpoints", err)
 	}
-	slices.SortFunc(found.candidates, func(a, b candidate) int {
-		return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(b.step, a.step), cmp.Compare(b.name, a.name))
-	})
+	slices.SortFunc(found.candidates, newestFirst)
 	return found, nil
+}
+
+func newestFirst(a, b candidate) int {
+	return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(b.step, a.step), cmp.Compare(b.name, a.name))
 }
 
 func (s *findings) take(root *os.Root) error {
@@ -172,6 +174,8 @@ type walker struct {
 	root *os.Root
 	left int
 	file func(path string, info fs.FileInfo) error
+	// other, unless it is nil, is told of what is neither file nor folder.
+	other func()
 	// depth of the folder that is read.
 	depth int
 }
@@ -182,6 +186,9 @@ func (w *walker) visit(path string, info fs.FileInfo) error {
 	case info.Mode().IsRegular():
 		return w.file(path, info)
 	case !info.IsDir():
+		if w.other != nil {
+			w.other()
+		}
 		return nil
 	case w.depth == maxDepth:
 		return errTooMany

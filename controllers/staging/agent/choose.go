@@ -63,8 +63,11 @@ func (p *shipper) newer(c candidate) bool {
 		return false
 	case p.EveryNode:
 		return c.step > 0 && c.step <= maxShipment && (p.restored || c.step > p.stored.step)
+	case c.name == p.stored.name: // It was written again.
+		return !c.modified.Before(p.stored.modified)
 	}
-	return !c.modified.Before(p.stored.modified)
+	// Copies may have the same time: after the first of them none is newer.
+	return newestFirst(c, p.stored) < 0
 }
 
 // caution says once that there are checkpoints which are not stored.

@@ -10,19 +10,23 @@
 //
 //	/lethe/.stage-in/manifest.jsonl   verified against the pinned digest, then trusted
 //	/lethe/.stage-in/parts/<number>   a large file while its ranges arrive
+//	/lethe/.stage-in/journal          which of them have arrived
 //	/lethe/.stage-in/files/...        files that are complete or will be checked again
 //	/lethe/dataset                    .stage-in/files, once every file was verified
 //
 // Nothing is synced to disk: every start verifies by hash what it finds, also a
-// dataset that was complete, so a crash can only cost time.
+// dataset that was complete, so a crash can only cost time. The journal only saves
+// fetching: ranges that it names are read from the volume, and count for nothing if the
+// whole file has another hash than the manifest says.
 //
 // # Verification
 //
-// A small file is hashed on its way to the volume. A large one arrives in ranges
-// that are written where they belong; its hash follows in order behind them and
-// reads back what lies on the volume, which is still in the page cache. Hashing
-// after the whole download would read from disk what no longer fits into memory,
-// and hashing on arrival would force the ranges into one stream.
+// All is hashed on its way to the volume. The ranges of a large file arrive out of order
+// and wait in memory for their turn, four of all files together at most: reading them
+// back would cost nearly as much as receiving them, and so would writing them in the
+// small pieces that TLS gives. For the same reason they are written past the page cache
+// where the volume can do that. The cache would not keep them for the trainer: its pages
+// count against the memory limit of this container, which is small.
 //
 // # Several nodes
 //
@@ -53,7 +57,9 @@
 //
 // While a pod is stopped the kubelet reports no container's end before that of all. So
 // stage-out also takes the end of the output for the trainer's; and a minute in which
-// nothing was written, if a checkpoint was since the pod was told to stop.
+// nothing was written, if a checkpoint was since the pod was told to stop. An end that is
+// heard of after that is no success, whatever its exit code: a trainer that stores a
+// checkpoint when it is asked to stop, and exits with 0, has done half of its work.
 //
 // # Progress and output
 //

@@ -97,8 +97,11 @@ func (d *download) dispatch(ctx context.Context, out chan<- item, wanted func(si
 func (d *download) work(
 	ctx context.Context, in <-chan item, fetch func(context.Context, item, []byte) error,
 ) error {
-	buffer := make([]byte, bufferSize)
+	var buffer []byte
 	for it := range in {
+		if buffer == nil {
+			buffer = make([]byte, bufferSize)
+		}
 		if err := d.fetch(ctx, it, buffer, fetch); err != nil {
 			return err
 		}

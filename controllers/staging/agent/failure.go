@@ -123,7 +123,7 @@ func Cause(err error) string {
 		}
 	}
 	for _, known := range []error{
-		errStalled, errShort, errNoLife, brokerclient.ErrToken, context.DeadlineExceeded, io.ErrUnexpectedEOF,
+		errStalled, errShort, errNoLife, errLogFull, errTooMany, brokerclient.ErrToken, context.DeadlineExceeded, io.ErrUnexpectedEOF,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()

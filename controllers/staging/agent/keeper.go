@@ -183,8 +183,13 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// refused notes that the broker does not give what has been put out.
+// refused notes that the broker does not give what has been put out. An end of the output
+// that it told before may have been that of a connection only, unless it is just busy.
 func (k *keeper) refused(ctx context.Context, err error) {
+	var problem *brokerclient.ProblemError
+	if !errors.As(err, &problem) || problem.Problem.Reason != staging.ProblemTooMany {
+		k.complete = false
+	}
 	if ctx.Err() != nil || brokerclient.Retryable(err) {
 		return
 	}

@@ -196,6 +196,9 @@ func (p *shipper) read(ctx context.Context) (wanted, bool) {
 
 // supply stores this node's part of the checkpoint at a step, if it is there.
 func (p *shipper) supply(ctx context.Context, step int64, running bool) {
+	if step < 1 || step > maxShipment {
+		return // The first node has stored none, and says only that nothing follows.
+	}
 	c, err := p.pick(ctx, running, func(c candidate) bool { return c.step == step })
 	if err == nil {
 		err = p.put(ctx, c)

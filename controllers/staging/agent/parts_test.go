@@ -206,6 +206,30 @@ func TestWhereEveryNodeWritesACheckpointHasAllParts(t *testing.T) {
 	}
 }
 
+func TestANodeStoresNoPartWithoutAStep(t *testing.T) {
+	t.Parallel()
+	folders := []string{t.TempDir(), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		tm := newTeam(folders...)
+		other := tm.nodes[1]
+		other.writes(t, "step-100", partOf(1, 100))
+		other.writes(t, "last", partOf(1, 100))
+		tm.trainsFor(time.Minute, 0)
+		if diff := cmp.Diff([]int{0, 0}, tm.stageOut(t.Context(), t)); diff != "" {
+			t.Errorf("exit codes (-want +got):\n%s", diff)
+		}
+		part := objectkey.CheckpointPart(prefix, objectkey.CheckpointID(1, 100), 1)
+		for key := range other.store.objects {
+			if id, ok := objectkey.CheckpointOf(prefix, key); ok && !strings.HasPrefix(key, part) {
+				t.Errorf("stored %s of %s", key, id)
+			}
+		}
+		if _, found := other.store.objects[objectkey.Manifest(part)]; !found {
+			t.Error("the part with a step is missing")
+		}
+	})
+}
+
 // The stage-out of each node may be killed at any of its requests and started again.
 func TestWhereEveryNodeWritesAKilledStageOutGoesOn(t *testing.T) {
 	t.Parallel()

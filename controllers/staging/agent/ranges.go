@@ -65,12 +65,13 @@ type assembly struct {
 
 // piece is a range in memory.
 type piece struct {
-	index int64
-	data  []byte
+	index  int64
+	data   []byte
+	hashed chan struct{} // closed then
 }
 
 // fetchLarge brings a file in ranges to a part, verifies it, and moves it to its
-// place. Each range is written by whoever got it, and hashed in order.
+// place. What an earlier try has left of it is read instead, once.
 func (d *download) fetchLarge(ctx context.Context, it item, _ []byte) error {
 	kept := d.journal.take(it.number)
 	flags := os.O_RDWR | os.O_CREATE
@@ -93,71 +94,88 @@ func (d *download) fetchLarge(ctx context.Context, it item, _ []byte) error {
 }
 
 func (a *assembly) run(ctx context.Context) error {
-	if err := a.file.Truncate(a.it.entry.Size); err != nil { // What was left may be longer.
-		return volumeFailure("reserve room for a file", err)
+	err := a.file.Truncate(a.it.entry.Size) // What was left may be longer.
+	if err == nil {
+		err = reserve(a.file, a.it.entry.Size)
 	}
-	if err := reserve(a.file, a.it.entry.Size); err != nil {
+	if err != nil {
 		return volumeFailure("reserve room for a file", err)
 	}
 	if a.direct = openDirect(a.volume.root, part(a.it.number)); a.direct != nil {
 		defer func() { _ = a.direct.Close() }() // Nothing is buffered of direct writes.
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for range min(int64(a.Parallel.Ranges), a.count()) {
-		g.Go(func() error { return a.work(ctx) })
+	workers := int(min(int64(a.Parallel.Ranges), a.count()))
+	used := make(chan []byte, workers) // what is hashed perhaps until all have ended
+	for range workers {
+		g.Go(func() error {
+			buffer, err := a.work(ctx)
+			if buffer != nil {
+				used <- buffer
+			}
+			return err
+		})
 	}
-	ahead := map[int64][]byte{}
-	g.Go(func() error { return a.follow(ctx, ahead) })
-	err := g.Wait()
-	close(a.arrived)
-	for p := range a.arrived {
-		ahead[p.index] = p.data
-	}
-	for _, data := range ahead {
-		a.buffers.give(data)
+	g.Go(func() error { return a.follow(ctx) })
+	err = g.Wait()
+	close(used)
+	for buffer := range used {
+		a.buffers.give(buffer)
 	}
 	return err
 }
 
 func (a *assembly) count() int64 { return (a.it.entry.Size + rangeSize - 1) / rangeSize }
 
-// work brings ranges until none is left. A buffer is taken before a range, so that the
-// first of all ranges that are not hashed yet always has one.
-func (a *assembly) work(ctx context.Context) error {
+// work brings ranges until none is left: it writes each to the volume while that waits
+// for its turn to be hashed. A buffer is taken before a range, so that the first of all
+// ranges that are not hashed yet always has one. It gives the buffer that it still has.
+func (a *assembly) work(ctx context.Context) ([]byte, error) {
 	for {
 		buffer, err := a.buffers.take(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		index := a.next.Add(1) - 1
 		if index >= a.count() {
-			a.buffers.give(buffer)
-			return nil
+			return buffer, nil
 		}
 		data := buffer[:min(rangeSize, a.it.entry.Size-index*rangeSize)]
-		if err := a.bring(ctx, index, data); err != nil {
-			a.buffers.give(buffer)
-			return err
+		if err := a.bring(ctx, piece{index, data, make(chan struct{})}); err != nil {
+			return buffer, err
 		}
-		a.arrived <- piece{index, data}
+		a.buffers.give(buffer)
 	}
 }
 
-// bring gets a range into memory and onto the volume, and notes it in the journal.
-func (a *assembly) bring(ctx context.Context, index int64, data []byte) error {
-	offset := index * rangeSize
-	if a.kept[index] {
-		if n, _ := a.file.ReadAt(data, offset); n == len(data) {
-			return nil // The hash will tell whether it is what it should be.
+// bring gets a range into memory, has it hashed, writes it to the volume, and notes
+// that in the journal.
+func (a *assembly) bring(ctx context.Context, p piece) error {
+	offset, there := p.index*rangeSize, false
+	if a.kept[p.index] {
+		n, _ := a.file.ReadAt(p.data, offset)
+		there = n == len(p.data) // The hash will tell whether it is what it should be.
+	}
+	if !there {
+		if err := a.fetchRange(ctx, offset, p.data); err != nil {
+			return err
 		}
 	}
-	if err := a.fetchRange(ctx, offset, data); err != nil {
-		return err
+	a.arrived <- p
+	if !there {
+		if err := a.write(p.data, offset); err != nil {
+			return volumeFailure("write a file", err)
+		}
+		if err := a.journal.add(claim{number: a.it.number, index: p.index}); err != nil {
+			return err
+		}
 	}
-	if err := a.write(data, offset); err != nil {
-		return volumeFailure("write a file", err)
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.hashed:
+		return nil
 	}
-	return a.journal.add(claim{number: a.it.number, index: index})
 }
 
 // write writes whole blocks past the page cache where that can be done.
@@ -168,7 +186,7 @@ func (a *assembly) write(data []byte, offset int64) error {
 	}
 	if blocks > 0 {
 		_, err := a.direct.WriteAt(data[:blocks], offset)
-		if errors.Is(err, syscall.EINVAL) { // Its blocks are larger than ours.
+		if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) { // Its blocks may be larger.
 			blocks, err = 0, nil
 		}
 		if err != nil {
@@ -225,21 +243,21 @@ func (a *assembly) fetchRange(ctx context.Context, offset int64, data []byte) er
 	})
 }
 
-// follow hashes the file in order, right behind the ranges that have arrived. Those
-// that are not hashed are left in ahead.
-func (a *assembly) follow(ctx context.Context, ahead map[int64][]byte) error {
+// follow hashes the file in order, right behind the ranges that have arrived.
+func (a *assembly) follow(ctx context.Context) error {
 	h := sha256.New()
+	ahead := map[int64]piece{} // arrived, but not yet hashed
 	for front := int64(0); front < a.count(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case p := <-a.arrived:
-			ahead[p.index] = p.data
+			ahead[p.index] = p
 		}
-		for data, there := ahead[front]; there; data, there = ahead[front] {
-			_, _ = h.Write(data) // Never fails.
+		for p, there := ahead[front]; there; p, there = ahead[front] {
+			_, _ = h.Write(p.data) // Never fails.
+			close(p.hashed)
 			delete(ahead, front)
-			a.buffers.give(data)
 			front++
 		}
 	}

@@ -208,6 +208,32 @@ func TestCheckpointsAreStored(t *testing.T) {
 			},
 			want: map[string]int64{"0001-000001": 0, "0001-000002": 0},
 		},
+		"one of two copies with the same times, once": {
+			arrange: func(t *testing.T, w *world) {
+				t.Helper()
+				w.after(minute, func() {
+					for _, name := range []string{"best.pt", "last.pt"} {
+						write(t, w.folder, map[string][]byte{"checkpoints/" + name: noise(9)})
+						at := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
+						if err := os.Chtimes(filepath.Join(w.folder, "checkpoints", name), at, at); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+				w.trainsFor(45*minute, 0)
+			},
+			want: map[string]int64{"0001-000001": 0},
+		},
+		"under names that were not begun, by one node where every one writes": {
+			arrange: func(t *testing.T, w *world) {
+				t.Helper()
+				w.everyNode = true
+				w.store.objects[objectkey.CheckpointClaimKey(prefix, "0001-000001")] = nil
+				each(t, w, minute, 3)
+				w.trainsFor(5*minute, 1)
+			},
+			want: map[string]int64{"0001-000002": 3},
+		},
 		"the store is down for an hour": {
 			arrange: func(t *testing.T, w *world) {
 				t.Helper()
@@ -526,13 +552,31 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 			},
 			want: map[string]int64{}, code: staging.ExitTerminated, most: 26 * time.Second,
 		},
-		"and the artifacts, of a trainer that succeeds then": {
+		"but no artifacts, of a trainer that ends well because of that": {
 			arrange: func(t *testing.T, w *world) {
 				t.Helper()
 				write(t, w.folder, map[string][]byte{"model": noise(5)})
+				w.after(ninety+9*time.Second, func() { w.writes(t, "step-2", model(2)) })
 				w.trainsFor(ninety+10*time.Second, 0)
 			},
-			want: map[string]int64{}, most: 12 * time.Second,
+			want: map[string]int64{"0001-000001": 2}, code: staging.ExitTerminated, most: 15 * time.Second,
+		},
+		"one that is written then, by a trainer whose output only seemed to end": {
+			arrange: func(t *testing.T, w *world) {
+				t.Helper()
+				w.grace = time.Hour
+				start := bubble.Now()
+				w.after(ninety+29*time.Second, func() { w.writes(t, "step-2", model(2)) })
+				w.broker.output = func(asked staging.LogRequest) (staging.LogAnswer, error) {
+					gone := bubble.Since(start) - ninety
+					if gone > 4*time.Second && gone < 20*time.Second {
+						return staging.LogAnswer{}, problem(http.StatusServiceUnavailable, staging.ProblemUnavailable)
+					}
+					return staging.LogAnswer{Last: asked.Since, Ended: gone > 0 && gone <= 4*time.Second || gone > 30*time.Second}, nil
+				}
+				w.trainsFor(ninety+30*time.Second, 143)
+			},
+			want: map[string]int64{"0001-000001": 2}, most: 40 * time.Second,
 		},
 	}
 	for name, tc := range cases {
@@ -557,8 +601,8 @@ func TestWhenThePodIsToldToStopTheLastCheckpointIsStored(t *testing.T) {
 				if got := w.lines("told to stop"); got != 1 {
 					t.Errorf("%d log lines say that the pod is told to stop, want 1", got)
 				}
-				if want := strings.HasPrefix(name, "and the artifacts"); report.Published != want {
-					t.Errorf("published: %t, want %t", report.Published, want)
+				if _, manifest := w.store.objects[objectkey.Manifest(prefix)]; report.Published || manifest {
+					t.Errorf("published: %t, manifest in the store: %t", report.Published, manifest)
 				}
 			})
 		})

@@ -33,14 +33,16 @@ type StageOutOptions struct {
 	// Interval between two checkpoints that are stored while the trainer runs; 0 for none
 	// but those at the end.
 	Interval time.Duration
-	// EveryNode says that each node writes a part of every checkpoint.
+	// EveryNode says that each node writes a part of every checkpoint. One node alone
+	// stores its checkpoints like any first node.
 	EveryNode bool
 }
 
 // StageOut stores the trainer's checkpoints and its output while it runs, and tells of
 // its progress. When it has ended well, it publishes its artifacts: the manifest comes
 // last, so they are there whole or not at all. When the pod is told to stop, it goes on
-// until the trainer has ended or the grace is over. It may be repeated. Errors that it
+// until the trainer has ended or the grace is over; a trainer that ends well only then has
+// been interrupted, so nothing is published. It may be repeated. Errors that it
 // can explain are *Failure: only the artifacts can be the cause of one, and that the
 // broker does not tell of the trainer's end.
 func StageOut(ctx context.Context, o StageOutOptions) (staging.Report, error) {
@@ -55,7 +57,8 @@ func StageOut(ctx context.Context, o StageOutOptions) (staging.Report, error) {
 		return report, err
 	}
 	close(w.ended)
-	succeeded, failed := err == nil && trainer.ExitCode == 0, err == nil && trainer.ExitCode != 0
+	failed := err == nil && trainer.ExitCode != 0
+	succeeded := err == nil && !failed && !w.interrupted()
 	b.await(succeeded)
 	switch {
 	case succeeded:

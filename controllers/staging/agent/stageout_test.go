@@ -224,6 +224,13 @@ func TestStageOutFailsWithACauseAndAnExitCode(t *testing.T) {
 			},
 			code: staging.ExitIOError, message: "control character",
 		},
+		"folders without end": {
+			arrange: func(t *testing.T, w *world) {
+				t.Helper()
+				write(t, w.folder, map[string][]byte{strings.Repeat("d/", 129) + "secret": {}})
+			},
+			code: staging.ExitIOError, message: "pack them into archives",
+		},
 		"a file changes while it is uploaded": {
 			arrange: func(t *testing.T, w *world) {
 				t.Helper()

@@ -42,6 +42,9 @@ func newWork(o StageOutOptions) *work {
 		gone:            make(chan struct{}),
 	}
 	w.Options = w.session.Options
+	// Names that follow from the step are for nodes that must agree. A pod that takes the
+	// place of another must not write under that one's.
+	w.EveryNode = w.EveryNode && w.Node.Count > 1
 	w.turn <- struct{}{}
 	return w
 }
@@ -127,9 +130,19 @@ func (w *work) awaitTrainer(ctx context.Context) (staging.TrainerStatus, error) 
 	return status, err
 }
 
+// interrupted says whether the pod was told to stop before a trainer's good end was heard
+// of. It may have ended because of that, with half of its work, so that is no success.
+func (w *work) interrupted() bool {
+	if !w.hurried() {
+		return false
+	}
+	w.Log.Warn("The trainer ended well, but only after the order to stop; it may not have done all, so nothing is published")
+	return true
+}
+
 // publish uploads what the trainer left.
 func (w *work) publish(ctx context.Context, report *staging.Report) error {
-	found, err := collect(w.ArtifactsDir)
+	found, err := collect(w.ArtifactsDir, staging.CheckpointFolder, maxArtifacts)
 	if err != nil {
 		return err
 	}

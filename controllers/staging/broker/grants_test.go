@@ -146,6 +146,11 @@ func TestGrants(t *testing.T) {
 			want:   func(w *world) any { return storeGrant(w, "datasets", datasetUID, staging.UploadLife) },
 			policy: "upload-dataset", life: objectstore.MinSessionLife,
 		},
+		"checkpoints and logs of a run that trains are read only": {
+			change: func(w *world) { w.person(); w.run.Status.Attempt = 1 }, ask: artifacts,
+			want:   func(w *world) any { return storeGrant(w, "artifacts", runUID, time.Hour) },
+			policy: "read-artifacts", life: time.Hour,
+		},
 		"artifacts are read only": {
 			change: func(w *world) { w.person(); published(w) }, ask: artifacts,
 			want:   func(w *world) any { return storeGrant(w, "artifacts", runUID, time.Hour) },

@@ -83,7 +83,7 @@ func (s *Server) artifacts(ctx context.Context, r *http.Request) (any, error) {
 	if err := checkArtifacts(&run, found); err != nil {
 		return nil, err
 	}
-	at, err := recordedPlace(s.store.ArtifactsBucket, &run, run.Status.Artifacts.Location)
+	at, err := s.resultsPlace(&run)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +92,15 @@ func (s *Server) artifacts(ctx context.Context, r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.grant(ctx, at, policy, s.life)
+}
+
+// resultsPlace is where the results of a run lie. Once they are published, the record of
+// that must say the same.
+func (s *Server) resultsPlace(run *v1alpha1.TrainingRun) (place, error) {
+	if run.Status.Artifacts != nil {
+		return recordedPlace(s.store.ArtifactsBucket, run, run.Status.Artifacts.Location)
+	}
+	return newPlace(s.store.ArtifactsBucket, run.Namespace, string(run.UID))
 }
 
 // authorize asks the API server whether the caller may do this. It comes before
@@ -148,17 +157,18 @@ func erasedBefore(dataset *v1alpha1.DatasetRetention) bool {
 	return ready != nil && ready.Reason == v1alpha1.ReasonErased
 }
 
-// checkArtifacts says whether the run has artifacts to read.
+// checkArtifacts says whether the run has something to read: artifacts, or before them
+// the checkpoints and logs of an attempt.
 func checkArtifacts(run *v1alpha1.TrainingRun, found bool) error {
 	switch {
 	case !found:
 		return notFound("there is no such run")
 	case run.DeletionTimestamp != nil:
 		return gone(staging.ProblemRunEnded, "the run is being deleted")
-	case run.Status.Artifacts != nil:
+	case run.Status.Artifacts != nil || run.Status.Attempt > 0:
 		return nil
 	case run.Status.State.Finished():
-		return gone(staging.ProblemRunEnded, "the run has ended without artifacts")
+		return gone(staging.ProblemRunEnded, "the run has ended before it began, so it has nothing to read")
 	}
-	return notYet("the run has not published its artifacts yet; try again when it has ended")
+	return notYet("the run has not begun yet, so it has nothing to read; try again when it has")
 }

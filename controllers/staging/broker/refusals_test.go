@@ -263,13 +263,13 @@ func personRefusals() map[string]refusalCase {
 			open(func(w *world) { w.absent = []client.Object{w.secret} }),
 			askUpload, staging.ProblemDatasetErasing, http.StatusGone, "key is destroyed",
 		},
-		"a run that still trains has no artifacts yet": {
-			open(func(*world) {}),
+		"a run that has not begun has nothing to read yet": {
+			open(func(w *world) { w.run.Status.Attempt = 0 }),
 			askArtifacts, staging.ProblemNotYet, http.StatusConflict, "try again",
 		},
-		"a run that failed has no artifacts": {
-			open(func(w *world) { w.run.Status.State = v1alpha1.RunFailed }),
-			askArtifacts, staging.ProblemRunEnded, http.StatusGone, "without artifacts",
+		"a run that failed before it began has nothing to read": {
+			open(func(w *world) { w.run.Status.State, w.run.Status.Attempt = v1alpha1.RunFailed, 0 }),
+			askArtifacts, staging.ProblemRunEnded, http.StatusGone, "before it began",
 		},
 		"a run that is being deleted gives no artifacts": {
 			open(func(w *world) { published(w); deleted(w.run) }),

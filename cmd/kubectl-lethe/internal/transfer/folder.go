@@ -10,7 +10,6 @@ import (
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/cmd/kubectl-lethe/internal/words"
-	"github.com/lethe-dev/lethe/controllers/staging"
 )
 
 // ErrFolder is wrapped by errors that say why a folder can not be uploaded, or
@@ -67,10 +66,6 @@ func (s *surveyor) visit(path string, entry fs.DirEntry, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case entry.IsDir() && path == staging.CheckpointFolder:
-		// The agent would leave it out, because in a pod it holds no artifacts.
-		s.refuse(path, "is the name of the folder for checkpoints in a pod: rename it, or put the files into a folder of their own")
-		return fs.SkipDir
 	case entry.IsDir():
 		return nil
 	case entry.Type()&fs.ModeSymlink != 0:

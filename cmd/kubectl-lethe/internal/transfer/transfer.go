@@ -110,10 +110,8 @@ func Upload(ctx context.Context, o Options, to Dataset, folder *Folder, journal 
 			Store: store, prefix: prefix, folder: folder, journal: journal, meter: o.Meter, faults: &found,
 		}
 	}
-	report, err := agent.StageOut(ctx, agent.StageOutOptions{
-		Options:      o.agentOptions(uploading{broker: o.Broker, namespace: to.Namespace, name: to.Name}, staging.StepStageOut, to.KeyID, wrap),
-		ArtifactsDir: folder.Dir,
-	})
+	broker := uploading{broker: o.Broker, namespace: to.Namespace, name: to.Name}
+	report, err := agent.Publish(ctx, o.agentOptions(broker, staging.StepStageOut, to.KeyID, wrap), folder.Dir)
 	if fault := found.get(); fault != nil {
 		return Sum{}, fmt.Errorf("upload %s: %w", folder.Dir, fault)
 	}

@@ -19,6 +19,8 @@ type burst struct {
 	// took from the first create to the last Job; asked until the last create was
 	// answered.
 	took, asked time.Duration
+	// cpu of all processes, and of the operator among them.
+	cpu, operator time.Duration
 	// perRun are the writes of the operator until then, for each run.
 	finalizers, jobs, status, others float64
 }
@@ -62,6 +64,14 @@ func (b *bench) burstOurs(ctx context.Context, p *plane, namespace string) (got 
 	if err := p.watchJobs(ctx, namespace, seen.see); err != nil {
 		return got, nil, err
 	}
+	idle, err := operator.ask()
+	if err != nil {
+		return got, nil, err
+	}
+	used, err := usedCPU()
+	if err != nil {
+		return got, nil, err
+	}
 	start := time.Now()
 	err = b.everyRun(ctx, func(ctx context.Context, i int) error {
 		return p.creators.Create(ctx, newRun(namespace, runName(i), datasetName(i%b.datasets)))
@@ -74,13 +84,21 @@ func (b *bench) burstOurs(ctx context.Context, p *plane, namespace string) (got 
 		return got, nil, err
 	}
 	got.took = time.Since(start)
+	if got.cpu, err = usedCPU(); err != nil {
+		return got, nil, err
+	}
+	busy, err := operator.ask()
+	if err != nil {
+		return got, nil, err
+	}
+	got.cpu, got.operator = got.cpu-used, busy.CPU-idle.CPU
 	if err := got.count(p, namespace, before, b.runs); err != nil {
 		return got, nil, err
 	}
 	if model, err = readFamily(ctx, p.admin, namespace, runName(0)); err != nil {
 		return got, nil, err
 	}
-	return got, model, operator.stop()
+	return got, model, operator.kill()
 }
 
 // count takes the operator's writes from the audit log.
@@ -104,6 +122,10 @@ func often(perRun float64) bool { return perRun >= 0.5 }
 // burstBare makes the writes that the operator has made.
 func (b *bench) burstBare(ctx context.Context, p *plane, namespace string, like burst, model *family) (got burst, err error) {
 	if err := p.namespace(ctx, namespace); err != nil {
+		return got, err
+	}
+	used, err := usedCPU()
+	if err != nil {
 		return got, err
 	}
 	start := time.Now()
@@ -133,6 +155,9 @@ func (b *bench) burstBare(ctx context.Context, p *plane, namespace string, like 
 	})
 	got.took = time.Since(start)
 	got.asked = got.took
+	if later, failed := usedCPU(); failed == nil {
+		got.cpu = later - used
+	}
 	if err != nil {
 		return got, fmt.Errorf("create runs and Jobs: %w", err)
 	}

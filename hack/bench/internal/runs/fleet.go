@@ -56,7 +56,7 @@ func (b *bench) sail(ctx context.Context, p *plane) error {
 		return err
 	}
 	if err := operator.kill(); err != nil {
-		return fmt.Errorf("kill the operator: %w", err)
+		return err
 	}
 	b.logf("fleet: operator killed after %.0f s\n", time.Since(start).Seconds())
 	operator, err = startOperator(ctx, b.env, p)
@@ -81,7 +81,7 @@ func (b *bench) sail(ctx context.Context, p *plane) error {
 	if b.ended, err = readFamily(ctx, p.admin, fleetNamespace, runName(0)); err != nil {
 		return err
 	}
-	return operator.stop()
+	return operator.kill()
 }
 
 // reached waits until so many runs of the fleet have ended.

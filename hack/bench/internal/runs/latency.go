@@ -48,7 +48,7 @@ func (b *bench) latency(ctx context.Context, p *plane) error {
 		b.results.latencies = append(b.results.latencies, seen.at[runName(i)].Sub(start.Add(at)))
 	}
 	b.logf("latency: p50 %s, p99 %s\n", quantile(b.results.latencies, 0.5), quantile(b.results.latencies, 0.99))
-	return operator.stop()
+	return operator.kill()
 }
 
 // arrivals are random times within some seconds, at a rate, as a Poisson process has

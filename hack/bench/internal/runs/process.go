@@ -93,19 +93,12 @@ func (o *process) rest(ctx context.Context) (account, error) {
 	return last, err
 }
 
-// stop ends it as a rollout does, and kill as a node that fails.
-func (o *process) stop() error {
-	if err := o.in.Close(); err != nil {
-		return fmt.Errorf("stop the operator: %w", err)
-	}
-	if err := o.command.Wait(); err != nil {
-		return fmt.Errorf("stop the operator: %w", err)
-	}
-	return nil
-}
-
+// kill ends it as the failure of its node does.
 func (o *process) kill() error {
 	err := o.command.Process.Kill()
 	_ = o.command.Wait() // It was killed, which is an error.
-	return err
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the operator: %w", err)
+	}
+	return nil
 }

@@ -54,7 +54,7 @@ func (b *bench) datasetsOfRest(ctx context.Context, p *plane) error {
 	if err := b.newDatasets(ctx, p, fleetNamespace); err != nil {
 		return err
 	}
-	return operator.stop()
+	return operator.kill()
 }
 
 // restWith starts an operator, waits until it is at rest, and then a while.
@@ -94,7 +94,7 @@ func (b *bench) restWith(ctx context.Context, p *plane, n int) (restResult, erro
 	got.heap, got.resident = now.Heap, now.Resident
 	got.settling = settled.sum() - before.sum()
 	got.quiet = later.sum() - settled.sum()
-	return got, operator.stop()
+	return got, operator.kill()
 }
 
 // sum counts all writes, also those that were refused.
