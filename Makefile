@@ -18,7 +18,9 @@ help: ## Show this text.
 demo: lab-up ## Train a real run on a real cluster on this machine, and see its dataset erased.
 	@eval "$$($(LAB) env)" && go run ./hack/demo
 
-test: test-unit test-system ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
+# Journeys mostly wait for the cluster, the other tests mostly compute.
+test: lab-up tools ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
+	@$(MAKE) --no-print-directory -j2 --output-sync=line test-unit test-system
 
 ##@ Code
 .PHONY: generate fmt lint verify build
@@ -50,12 +52,12 @@ build: ## Build the programs into .cache/bin.
 ##@ Tests
 .PHONY: test-unit test-system
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
-	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=20m ./...
+	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=30m ./...
 	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
 	cd hack/lab && go test ./...
 
 test-system: lab-up ## Run the journeys through the whole system on the lab.
-	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=30m -parallel=6 -v ./hack/system
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system
 
 ##@ Lab: a real cluster on this machine
 .PHONY: lab-up lab-down lab-status demo-down tools

@@ -158,7 +158,7 @@ const (
 	ReasonUploadFailed = "UploadFailed"
 	// ReasonPodLost: the Pod disappeared before it ended.
 	ReasonPodLost = "PodLost"
-	// ReasonJobLost: the Job was deleted behind the run's back.
+	// ReasonJobLost: the Job was deleted behind the run's back, or its template edited.
 	ReasonJobLost = "JobLost"
 )
 

@@ -117,15 +117,17 @@ type RetryPolicy struct {
 // Limits end a run when it takes too much or goes nowhere. What ends it is a SIGTERM,
 // so that a last checkpoint is stored, and the run says which limit it was.
 type Limits struct {
-	// maxDuration is how long the trainer may run, over all attempts and suspensions.
+	// maxDuration is how long the trainer may run, over all attempts and suspensions. It is
+	// asked to stop then; checkpoint.gracePeriod comes on top, and is charged.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:Pattern=`^([0-9]{1,6}(s|m|h)){1,3}$`
 	// +kubebuilder:validation:MaxLength=21
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('87600h')",message="from 10s to 87600h"
 	MaxDuration *metav1.Duration `json:"maxDuration,omitempty"`
-	// maxGPUSeconds is how many GPU-seconds the run may consume over all attempts. It may
-	// only be raised.
+	// maxGPUSeconds is how many GPU-seconds the run may consume over all attempts. The
+	// trainers are asked to stop when they are spent; checkpoint.gracePeriod comes on top,
+	// and is charged. It may only be raised.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	MaxGPUSeconds *int64 `json:"maxGPUSeconds,omitempty"`

@@ -115,6 +115,9 @@ func TestARunThatWasErasedNeverStartsAgain(t *testing.T) {
 	if status.State != v1alpha1.RunFailed || status.Reason != v1alpha1.ReasonJobLost || !strings.Contains(status.Message, "backup") {
 		t.Errorf("%s %s: %s", status.State, status.Reason, status.Message)
 	}
+	if f := status.Failure; f == nil || f.Blame != v1alpha1.BlamePlatform || f.Hint != "create a new run to train again" {
+		t.Errorf("failure %+v says neither who is to blame nor what to do", f)
+	}
 	if slices.Contains(w.calls.writes, "create *v1.Job") {
 		t.Error("a Job was created")
 	}

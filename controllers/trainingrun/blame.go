@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
@@ -87,6 +88,26 @@ func retriable(run *v1alpha1.TrainingRun, v verdict) bool {
 		return !slices.Contains(run.Spec.Retry.NonRetriableExitCodes, *v.ExitCode)
 	}
 	return true
+}
+
+// stopVerdict is the verdict on an attempt that was stopped for this reason.
+func stopVerdict(run *v1alpha1.TrainingRun, reason string) verdict {
+	dying := func(step staging.Step) verdict {
+		v := explained(reason, fmt.Sprintf("%s was killed more than %d times in the same Pod, as by a node without memory left", step, maxRestarts))
+		v.Container, v.ExitCode = string(step), ptr.To[int32](exitKilled)
+		return v
+	}
+	switch reason {
+	case v1alpha1.ReasonJobLost:
+		v := explained(reason, "labels or annotations of the template of the run's Job were changed by somebody else")
+		v.Hint = "leave those that begin with lethe.dev/ as they are; create a new run to train again"
+		return v
+	case v1alpha1.ReasonStageInFailed:
+		return dying(staging.StepStageIn)
+	case v1alpha1.ReasonUploadFailed:
+		return dying(staging.StepStageOut)
+	}
+	return overLimit(run, reason)
 }
 
 // overLimit is the verdict on a run that has come to one of its limits, or stalled.

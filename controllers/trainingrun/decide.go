@@ -117,9 +117,11 @@ var rules = []rule{
 	jobLost,        // make sure that an attempt is never trained, and paid for, twice
 
 	// There is a Job:
+	jobAltered,       // stop it when its template says another thing than it was made with
 	jobSuspended,     // stop it when its user wishes so
 	startOverdue,     // stop it when it has waited for too long
 	trainerStalled,   // stop it when its trainer does nothing any more
+	stagerKilled,     // stop it when a stager is killed again and again
 	jobQueued,        // tell why its queue holds it
 	podsFollowed,     // tell how far its Pods have come
 	podsLeft,         // make sure that nothing of an older attempt is left

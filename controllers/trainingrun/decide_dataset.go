@@ -95,7 +95,3 @@ func expired(dataset *v1alpha1.DatasetRetention) bool {
 func waiting(reason, message string) verdict {
 	return verdict{State: v1alpha1.RunPending, Reason: reason, Message: message}
 }
-
-func failed(reason, message string) verdict {
-	return verdict{State: v1alpha1.RunFailed, Reason: reason, Message: message}
-}

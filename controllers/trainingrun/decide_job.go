@@ -66,6 +66,25 @@ func jobLost(o observed, _ Options) (plan, bool) {
 	}, true
 }
 
+// jobAltered stops an attempt whose Job's template was edited, before a Pod follows what
+// it says now.
+func jobAltered(o observed, _ Options) (plan, bool) {
+	if o.ownJob() == nil || !altered(o) {
+		return plan{}, false
+	}
+	return stop(o, v1alpha1.ReasonJobLost), true
+}
+
+// altered holds the template of the run's own Job against the run and its dataset. What
+// neither the status nor the dataset can tell any more is not judged.
+func altered(o observed) bool {
+	made := resources.Attempt{Number: o.number(), Dataset: resources.Bound(o.Job)}
+	if o.Run.Status.Dataset != nil || o.Dataset != nil && o.Dataset.Status.ManifestDigest != "" {
+		made.Dataset = snapshot(o)
+	}
+	return !resources.Unaltered(o.Job, o.Run, made)
+}
+
 // ending keeps the state that the run has reached and says that it will not go on.
 func ending(run *v1alpha1.TrainingRun, message string) verdict {
 	state := run.Status.State

@@ -195,8 +195,13 @@ func podStarting(run *v1alpha1.TrainingRun, since time.Time) verdict {
 	return v
 }
 
+// failedEarly leaves out a stager that was killed: it is started again.
 func failedEarly(c corev1.ContainerState) bool {
-	return c.Terminated != nil && c.Terminated.ExitCode != 0
+	return c.Terminated != nil && c.Terminated.ExitCode != 0 && !killed(c)
+}
+
+func killed(c corev1.ContainerState) bool {
+	return c.Terminated != nil && c.Terminated.ExitCode == exitKilled
 }
 
 func starting(reason, message string) verdict {
@@ -238,14 +243,18 @@ func request(run *v1alpha1.TrainingRun) string {
 // container gives the state of a container of the Pod; the zero state when the
 // kubelet has not reported on it.
 func container(pod *corev1.Pod, name string) corev1.ContainerState {
+	return containerStatus(pod, name).State
+}
+
+func containerStatus(pod *corev1.Pod, name string) corev1.ContainerStatus {
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for _, status := range list {
 			if status.Name == name {
-				return status.State
+				return status
 			}
 		}
 	}
-	return corev1.ContainerState{}
+	return corev1.ContainerStatus{}
 }
 
 func imageOf(pod *corev1.Pod, name string) string {

@@ -3,6 +3,8 @@ package trainingrun
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
@@ -55,6 +57,35 @@ func trains(o observed, said *v1alpha1.Progress) bool {
 	return false
 }
 
+// maxRestarts is how often a stager that is killed is started again in its Pod. The
+// kubelet's pauses between them add up to more than ten minutes.
+const maxRestarts = 5
+
+// stagerKilled stops an attempt that would wait for ever for a stager that is killed
+// again and again. A trainer that runs is left alone: it may end well without stage-out,
+// which is asked for only then.
+func stagerKilled(o observed, _ Options) (plan, bool) {
+	if o.ownJob() == nil {
+		return plan{}, false
+	}
+	for _, pod := range o.newest() {
+		switch {
+		case taken(pod):
+		case keepsDying(pod, staging.ContainerStageIn):
+			return stop(o, v1alpha1.ReasonStageInFailed), true
+		case keepsDying(pod, staging.ContainerStageOut) && !notTrained(pod):
+			return stop(o, v1alpha1.ReasonUploadFailed), true
+		}
+	}
+	return plan{}, false
+}
+
+// keepsDying says that a container was started again too often, and is down again.
+func keepsDying(pod *corev1.Pod, name string) bool {
+	status := containerStatus(pod, name)
+	return status.RestartCount > maxRestarts && (status.State.Waiting != nil || killed(status.State))
+}
+
 // stop writes down why the attempt is to be stopped.
 func stop(o observed, reason string) plan {
 	return plan{
@@ -85,7 +116,7 @@ func attemptStopped(o observed, _ Options) (plan, bool) {
 // stopped is what follows when nothing of the attempt runs any more.
 func stopped(o observed, reason string) plan {
 	if reason != v1alpha1.ReasonSuspended {
-		return concluded(o, overLimit(o.Run, reason))
+		return concluded(o, stopVerdict(o.Run, reason))
 	}
 	p := plan{Verdict: suspended(o.Run), End: &attemptEnd{Result: v1alpha1.AttemptSuspended, Reason: reason}}
 	if !o.Run.Spec.Suspend {
@@ -103,7 +134,10 @@ func stoppingVerdict(o observed, reason string) verdict {
 	}
 	told := o.Run.Status.Message
 	if o.stopping() == "" {
-		told = overLimit(o.Run, reason).Message + fmt.Sprintf("; the trainer has %s to write a last checkpoint", grace(o.Run))
+		told = stopVerdict(o.Run, reason).Message
+		if !readClock(o).running.IsZero() {
+			told += fmt.Sprintf("; the trainer has %s to write a last checkpoint", grace(o.Run))
+		}
 	}
 	return ending(o.Run, told)
 }

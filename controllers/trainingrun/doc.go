@@ -3,8 +3,8 @@
 //
 // # What a run promises
 //
-// An attempt trains at most once: a Job that the status tells of, or that ever had a Pod,
-// is never made again. There is never a Job while a Pod of an older attempt could still
+// An attempt trains at most once: a Job that the status tells of, or that has a Pod, is
+// never made again. There is never a Job while a Pod of an older attempt could still
 // write. It starts only on a dataset that is sealed, checked and not being erased, and
 // says which one it was; all attempts have the same. A run that has ended stays as it
 // ended. A deleted run goes only when none of its Pods, and so no local copy of its
@@ -74,7 +74,8 @@
 //	Suspended    Suspended            spec.suspend is set to false
 //	Succeeded    Published            final
 //	Failed       DatasetErasing DatasetInvalid DatasetCorrupt CheckpointCorrupt StageInFailed
-//	             StoreDenied DiskFull OOMKilled CUDAOutOfMemory NonZeroExit UploadFailed
+//	             StoreDenied DiskFull OOMKilled CUDAOutOfMemory NonZeroExit ContainerError
+//	             UploadFailed
 //	             MaxDurationReached GPUBudgetReached StartDeadlineExceeded Stalled
 //	             PodLost JobLost                                                    final
 //
@@ -93,14 +94,20 @@
 //	a Pod got lost otherwise        Disrupted   no       the next; after three in a row the run failed
 //	spec.suspend                    Suspended   no       Suspended; later the next
 //	the trainer stalled             Failed      yes      as for a step that failed
+//	a stager was killed for ever    Failed      yes      as for a step that failed
 //	a limit, or its Job was lost    Stopped              the run failed
+//	or edited
 //
 // On one node, a Pod that is taken away is replaced by the Job controller within the
 // attempt (disruptions). On several, the Job fails as a whole, and the next attempt
 // resumes on all of them from the checkpoint. Attempts that come to nothing in a row are
 // repeated after pauses that grow to five minutes.
 //
-// To stop an attempt (suspend, startWithin, stalledAfter), why is written to its reason;
+// A stager that is killed is started again in its Pod, five times; after that the attempt
+// is stopped. Stage-out may be down for as long as its trainer runs: what it costs is
+// checkpoints, and stopping the trainer would cost more.
+//
+// To stop an attempt (suspend, startWithin, stalledAfter, ...), why is written to its reason;
 // then the Job is deleted, so that the Pods have their grace period for a last
 // checkpoint; when they are over, the result is written. The Job's own suspend is never
 // touched: with a queue it is Kueue's.
@@ -111,8 +118,15 @@
 // they hold while the operator is away: at first the time to start and what is left;
 // when the trainer has started, or a limit changed, the exact time (deadline.go). What is
 // left is what the run's usage does not have yet, so limits add up over attempts by
-// themselves. An upload that is not over with the training is freed of the deadline. The
-// grace period comes on top. startWithin and stalledAfter are the operator's to enforce.
+// themselves. An upload that is not over with the training is freed of the deadline.
+//
+// A limit is when the trainers are asked to stop, not the last second that is paid for:
+// the grace period comes on top, because a run that is cut off before its last checkpoint
+// has spent all for less. What it takes is charged like everything else, so usage may be
+// above maxGPUSeconds by the GPUs of the run times gracePeriod, once: what an earlier
+// attempt took of its own is not there for the next.
+//
+// startWithin and stalledAfter are the operator's to enforce.
 // That a trainer stalled takes two facts: its last sign of life is too old, and a newer
 // message says so. No message is no evidence.
 //
@@ -186,7 +200,11 @@
 // matter: a run that exists and has not ended is waited for.
 //
 // The Job first, then the status: a run whose trainer starts at once is not written in
-// between. The snapshot of the dataset is on the Job's template and survives a crash.
+// between. The snapshot of the dataset is on the Job's template and survives a crash. It is
+// not taken on trust: labels and annotations of a template can be edited while a Job
+// waits in its queue. They are held against the run, and against the dataset until the
+// status has it; a Job that was edited is stopped (JobLost), and the broker gives its Pods
+// nothing.
 // A Job that is deleted before the status tells of it, and before it had a Pod, is made
 // again.
 //

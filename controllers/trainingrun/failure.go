@@ -229,9 +229,16 @@ func vanished(o observed) verdict {
 	return explained(v1alpha1.ReasonPodLost, "the run's Pod disappeared before it ended")
 }
 
-// pastDeadline names the limit that the deadline of the Job stands for.
+// pastDeadline names the limit that the deadline of the Job stands for: the time to start,
+// also for a Pod in the place of one that was taken away, or what the trainer may take.
 func pastDeadline(o observed) verdict {
-	if !trainerStarted(o) {
+	left, _ := remaining(o)
+	untrained := func(pod *corev1.Pod) bool {
+		_, ran := trainerSpan(pod, o.Now)
+		return !ran
+	}
+	waited := missing(o) || first(o.newest(), untrained) != nil
+	if !trainerStarted(o) || waited && left > brief {
 		return overLimit(o.Run, v1alpha1.ReasonStartDeadlineExceeded)
 	}
 	return overLimit(o.Run, nextLimit(o.Run))

@@ -338,7 +338,17 @@ func TestFailureAtADeadline(t *testing.T) {
 		"a trainer that started, although its Pods are gone": {
 			run: makeRun(limited(time.Hour, 0), func(r *v1alpha1.TrainingRun) {
 				r.Status.Attempts = []v1alpha1.Attempt{{Number: 1, StartTime: ptr.To(at(0))}}
-			}), job: past, want: budget(v1alpha1.ReasonMaxDurationReached),
+			}, used(3600, 7200)), job: past, want: budget(v1alpha1.ReasonMaxDurationReached),
+		},
+		"an upload that took longer than its Job": {
+			run: makeRun(limited(time.Hour, 0)), job: past,
+			pods: []corev1.Pod{makePod(staged, trained, endsAt(staging.ContainerStageOut, 143, "Error", time.Hour), deletedAfter(time.Hour))},
+			want: budget(v1alpha1.ReasonMaxDurationReached),
+		},
+		"a Pod in the place of one that was taken away, whose trainer never started": {
+			run: makeRun(limited(time.Hour, 0)), job: past,
+			pods: []corev1.Pod{makePod(preempted), makePod(named("r-2", 12*time.Minute), unplaced, deletedAfter(24*time.Hour))},
+			want: budget(v1alpha1.ReasonStartDeadlineExceeded), message: "limits.startWithin",
 		},
 		"a deadline that the kubelet enforced": {
 			run: makeRun(limited(time.Hour, 0)), pods: []corev1.Pod{makePod(staged, ends(staging.ContainerTrainer, 143, "Error", ""), rejectedBy("DeadlineExceeded"))},

@@ -28,7 +28,7 @@ type observed struct {
 	// Run as it was read. nil: it does not exist, and of the rest only Orphans is set.
 	Run *v1alpha1.TrainingRun
 	// Dataset that the run refers to. nil: not found, or not looked at because
-	// the attempt has its Job.
+	// the attempt has its Job, and the status the dataset that it was made with.
 	Dataset *v1alpha1.DatasetRetention
 	// From is the run whose checkpoint the first attempt begins with. nil: not found, or
 	// not looked at because it does not matter.
@@ -104,11 +104,18 @@ func (r *Reconciler) observe(ctx context.Context, from source, key client.Object
 }
 
 // readJobs reads the attempt's Job and, while there is none, what the next attempt
-// depends on.
+// depends on. The dataset is also what a Job's word is held against until it is in the
+// status.
 func (o *observed) readJobs(ctx context.Context, from source) (err error) {
 	run, n := o.Run, o.number()
 	at := func(name string) client.ObjectKey { return client.ObjectKey{Namespace: run.Namespace, Name: name} }
-	if o.Job, err = get(ctx, from, at(resources.JobName(run, n)), &batchv1.Job{}); err != nil || o.ownJob() != nil {
+	if o.Job, err = get(ctx, from, at(resources.JobName(run, n)), &batchv1.Job{}); err != nil {
+		return err
+	}
+	if o.ownJob() != nil && run.Status.Dataset != nil {
+		return nil
+	}
+	if o.Dataset, err = get(ctx, from, at(run.Spec.DatasetRef.Name), &v1alpha1.DatasetRetention{}); err != nil || o.ownJob() != nil {
 		return err
 	}
 	if n > 1 {
@@ -119,9 +126,6 @@ func (o *observed) readJobs(ctx context.Context, from source) (err error) {
 		if previous != nil && owns(run, previous) {
 			o.Previous = previous
 		}
-	}
-	if o.Dataset, err = get(ctx, from, at(run.Spec.DatasetRef.Name), &v1alpha1.DatasetRetention{}); err != nil {
-		return err
 	}
 	if c := run.Spec.Checkpoint; n == 1 && c.Resume == v1alpha1.ResumeFrom && c.From != nil {
 		o.From, err = get(ctx, from, at(c.From.RunName), &v1alpha1.TrainingRun{})

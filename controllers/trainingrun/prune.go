@@ -43,7 +43,7 @@ type prunedUpTo struct {
 }
 
 // prunable says what there is to clear away: once for each new checkpoint. Which store
-// it is says the run's Job, whose template nobody can change.
+// it is says the run's Job; the eraser refuses when it is connected to another one.
 func prunable(o observed, options Options) *pruning {
 	kept := o.Run.Status.Checkpoints
 	if len(kept) == 0 || !o.Run.DeletionTimestamp.IsZero() {

@@ -192,8 +192,9 @@ func lockedMessage(until time.Time) string {
 // store can not be prepared.
 func storeWaits(err error) verdict {
 	if errors.Is(err, ledger.ErrErased) {
-		return failed(v1alpha1.ReasonJobLost, "the run was deleted before and its artifacts were erased; "+
-			"it came back from a backup, or the like. Create a new run to train again")
+		v := explained(v1alpha1.ReasonJobLost, "the run was deleted before and its artifacts were erased; it came back from a backup, or the like")
+		v.Hint = "create a new run to train again"
+		return v
 	}
 	return waiting(v1alpha1.ReasonStoreUnavailable,
 		"the place for the artifacts can not be prepared: "+storeTrouble(err)+" It is tried again")

@@ -137,13 +137,14 @@ func refused(o observed, err error) verdict {
 	return waiting(v1alpha1.ReasonPodRejected, message)
 }
 
-// boundDataset is the snapshot that the Job was made with. nil: there is no Job.
+// boundDataset is the snapshot that the Job was made with. nil: there is no Job, or it
+// does not say so any more.
 func boundDataset(o observed, p plan) *v1alpha1.BoundDataset {
 	job := o.ownJob()
 	if job == nil {
 		job = p.Create
 	}
-	if job == nil {
+	if job == nil || job == o.Job && altered(o) {
 		return nil
 	}
 	snapshot := resources.Bound(job)

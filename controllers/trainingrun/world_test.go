@@ -229,17 +229,6 @@ func (w *world) run() *v1alpha1.TrainingRun {
 	return run
 }
 
-// place writes an object as somebody else would, over what is there.
-func (w *world) place(o client.Object) {
-	w.t.Helper()
-	err := w.server.Create(w.t.Context(), o.DeepCopyObject().(client.Object))
-	if apierrors.IsAlreadyExists(err) {
-		w.must(w.server.Delete(w.t.Context(), o))
-		err = w.server.Create(w.t.Context(), o.DeepCopyObject().(client.Object))
-	}
-	w.must(err)
-}
-
 func (w *world) remove(o client.Object) {
 	w.t.Helper()
 	w.must(client.IgnoreNotFound(w.server.Delete(w.t.Context(), o)))

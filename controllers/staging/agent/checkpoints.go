@@ -42,7 +42,7 @@ func (p *fingerprint) add(name string, info fs.FileInfo) {
 	_, _ = io.WriteString(h, name) // A hash never fails.
 	var numbers [17]byte
 	binary.BigEndian.PutUint64(numbers[1:], uint64(info.Size()))               // #nosec G115 -- only compared
-	binary.BigEndian.PutUint64(numbers[9:], uint64(info.ModTime().UnixNano())) //nolint:gosec // Only compared.
+	binary.BigEndian.PutUint64(numbers[9:], uint64(info.ModTime().UnixNano())) // #nosec G115 -- only compared
 	_, _ = h.Write(numbers[:])
 	for i, b := range h.Sum(nil) {
 		p[i] ^= b // The order in which a folder is read is not fixed.

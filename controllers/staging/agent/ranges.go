@@ -129,7 +129,8 @@ func (a *assembly) count() int64 { return (a.it.entry.Size + rangeSize - 1) / ra
 
 // work brings ranges until none is left: it writes each to the volume while that waits
 // for its turn to be hashed. A buffer is taken before a range, so that the first of all
-// ranges that are not hashed yet always has one. It gives the buffer that it still has.
+// ranges that are not hashed yet always has one. After an error it gives the buffer that
+// is perhaps still hashed; nil for none.
 func (a *assembly) work(ctx context.Context) ([]byte, error) {
 	for {
 		buffer, err := a.buffers.take(ctx)
@@ -138,7 +139,8 @@ func (a *assembly) work(ctx context.Context) ([]byte, error) {
 		}
 		index := a.next.Add(1) - 1
 		if index >= a.count() {
-			return buffer, nil
+			a.buffers.give(buffer)
+			return nil, nil
 		}
 		data := buffer[:min(rangeSize, a.it.entry.Size-index*rangeSize)]
 		if err := a.bring(ctx, piece{index, data, make(chan struct{})}); err != nil {

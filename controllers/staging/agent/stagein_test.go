@@ -359,6 +359,38 @@ func TestTornRangesGoOnWhereTheyBroke(t *testing.T) {
 	})
 }
 
+// The buffers of all large files together are as many as the ranges of one at once.
+func TestLargeFilesShareTheirBuffers(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(folder)
+		files := map[string][]byte{}
+		for i := range 6 {
+			files[fmt.Sprintf("large-%d", i)] = noise(33*mib + i)
+		}
+		w.seal(t, files)
+		w.parallel = agent.Parallel{Large: 2}
+		w.store.faults = func(c call) fault { // The first ranges come last, and some need another try.
+			f := fault{slow: time.Duration(1+c.offset/mib) * time.Millisecond}
+			if c.offset > 0 && c.try == 2 {
+				f.tear = mib
+			}
+			f.flip = c.key == prefix+"data/large-3" && c.try == 1
+			return f
+		}
+		if report, code := w.stageIn(t.Context()); code != staging.ExitOK {
+			t.Fatalf("exit %d: %s", code, report.Message)
+		}
+		if diff := cmp.Diff(sums("dataset", files), tree(t, folder)); diff != "" {
+			t.Errorf("volume (-want +got):\n%s", diff)
+		}
+		if w.store.most > 4 {
+			t.Errorf("%d transfers at once, want at most 4", w.store.most)
+		}
+	})
+}
+
 func TestStageInStopsWhenToldTo(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -26,7 +26,8 @@
 // thing of a Job that is: it makes the run's limits hold while the operator is away.
 //
 // A stager that was killed (137) is started again in its Pod, and goes on from its
-// journal; everything else that a container ends with ends the Pod.
+// journal. Kubernetes has no limit for that; the controller has. Everything else that a
+// container ends with ends the Pod.
 //
 // The Pod passes the restricted Pod Security Standard. Only the stager's
 // containers mount the token for the broker; the trainer has the dataset, a place

@@ -110,14 +110,29 @@ func Seconds(deadline *time.Duration) *int64 {
 	return ptr.To(max(int64((*deadline+time.Second-1)/time.Second), 1))
 }
 
-// Bound reads the snapshot back that a Job was made with. It looks at the
-// template, which nobody can change once the Job exists.
+// Bound reads the snapshot back that a Job was made with, from its template. That can
+// not be taken on trust; see Unaltered.
 func Bound(job *batchv1.Job) v1alpha1.BoundDataset {
 	template := job.Spec.Template.ObjectMeta
 	return v1alpha1.BoundDataset{
 		UID:            types.UID(template.Labels[v1alpha1.LabelDatasetUID]),
 		ManifestDigest: template.Annotations[AnnotationManifestDigest],
 	}
+}
+
+// Unaltered says that the Job's template still tells of its run, attempt and snapshot
+// what it was made with. Labels and annotations of a template are the only part of it
+// that says so and can be edited: while a Job is suspended and was never started, which
+// one that waits in a queue is.
+func Unaltered(job *batchv1.Job, run *v1alpha1.TrainingRun, made Attempt) bool {
+	template := job.Spec.Template.ObjectMeta
+	for key, value := range labels(run, made) {
+		if value == "" || template.Labels[key] != value {
+			return false
+		}
+	}
+	digest := template.Annotations[AnnotationManifestDigest]
+	return digest != "" && digest == made.Dataset.ManifestDigest
 }
 
 // ArtifactsStore reads the identity of the store back that a Job was made with.

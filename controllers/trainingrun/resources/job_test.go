@@ -192,7 +192,7 @@ func TestBuildingDoesNotShareMemoryWithTheRun(t *testing.T) {
 func TestBoundReadsTheSnapshotBack(t *testing.T) {
 	t.Parallel()
 	job := resources.Job(run(), first, options)
-	// A Job's own labels can be changed by the tenant; its template can not.
+	// A Job's own labels can be changed by the tenant at any time.
 	job.Labels[v1alpha1.LabelDatasetUID] = "another"
 	job.Annotations[resources.AnnotationManifestDigest] = "another"
 	job.Annotations[resources.AnnotationArtifactsStore] = "another"
@@ -201,6 +201,38 @@ func TestBoundReadsTheSnapshotBack(t *testing.T) {
 	}
 	if got := resources.ArtifactsStore(job); got != options.ArtifactsStore {
 		t.Errorf("store %q, want %q", got, options.ArtifactsStore)
+	}
+}
+
+func TestATemplateThatWasEditedIsNoticed(t *testing.T) {
+	t.Parallel()
+	edits := map[string]func(*corev1.PodTemplateSpec){
+		"another dataset":  func(p *corev1.PodTemplateSpec) { p.Labels[v1alpha1.LabelDatasetUID] = "another" },
+		"no dataset":       func(p *corev1.PodTemplateSpec) { delete(p.Labels, v1alpha1.LabelDatasetUID) },
+		"another manifest": func(p *corev1.PodTemplateSpec) { p.Annotations[resources.AnnotationManifestDigest] = "sha256:x" },
+		"no annotations":   func(p *corev1.PodTemplateSpec) { p.Annotations = nil },
+		"no run":           func(p *corev1.PodTemplateSpec) { delete(p.Labels, v1alpha1.LabelRun) },
+		"another attempt":  func(p *corev1.PodTemplateSpec) { p.Labels[v1alpha1.LabelAttempt] = "7" },
+	}
+	job := resources.Job(run(), first, options)
+	job.Spec.Template.Labels["kueue.x-k8s.io/podset"] = "main" // Kueue adds its own
+	if !resources.Unaltered(job, run(), first) {
+		t.Error("the template is as it was made, and is said not to be")
+	}
+	for name, edit := range edits {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			edited := job.DeepCopy()
+			edit(&edited.Spec.Template)
+			told := first
+			told.Dataset = resources.Bound(edited)
+			if resources.Unaltered(edited, run(), first) {
+				t.Error("not noticed")
+			}
+			if name[:2] == "no" && resources.Unaltered(edited, run(), told) {
+				t.Error("what is missing passes for what it was made with")
+			}
+		})
 	}
 }
 

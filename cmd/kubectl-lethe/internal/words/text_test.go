@@ -33,8 +33,12 @@ func TestCut(t *testing.T) {
 		columns int
 		want    string
 	}{
-		{"of any length", 0, "of any length"}, {"fits", 4, "fits"}, {"does not fit", 8, "does..."},
-		{"ögörög", 5, "ög..."}, {"small", 3, "sma"}, {"small", 1, "s"},
+		{"of any length", 0, "of any length"},
+		{"fits", 4, "fits"},
+		{"does not fit", 8, "does..."},
+		{"ögörög", 5, "ög..."},
+		{"small", 3, "sma"},
+		{"small", 1, "s"},
 	} {
 		if got := Cut(tc.text, tc.columns); got != tc.want {
 			t.Errorf("%q in %d columns: got %q, want %q", tc.text, tc.columns, got, tc.want)

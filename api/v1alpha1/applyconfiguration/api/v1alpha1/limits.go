@@ -12,10 +12,12 @@ import (
 // Limits end a run when it takes too much or goes nowhere. What ends it is a SIGTERM,
 // so that a last checkpoint is stored, and the run says which limit it was.
 type LimitsApplyConfiguration struct {
-	// maxDuration is how long the trainer may run, over all attempts and suspensions.
+	// maxDuration is how long the trainer may run, over all attempts and suspensions. It is
+	// asked to stop then; checkpoint.gracePeriod comes on top, and is charged.
 	MaxDuration *v1.Duration `json:"maxDuration,omitempty"`
-	// maxGPUSeconds is how many GPU-seconds the run may consume over all attempts. It may
-	// only be raised.
+	// maxGPUSeconds is how many GPU-seconds the run may consume over all attempts. The
+	// trainers are asked to stop when they are spent; checkpoint.gracePeriod comes on top,
+	// and is charged. It may only be raised.
 	MaxGPUSeconds *int64 `json:"maxGPUSeconds,omitempty"`
 	// startWithin is how long an attempt may wait for its queue, its GPUs, its images and
 	// its data before the run is given up.
