@@ -128,7 +128,7 @@ func (b *stageBench) measureLoad(s *script, l load, r *stageResults) error {
 	if err != nil {
 		return fmt.Errorf("prepare the files: %w", err)
 	}
-	defer os.RemoveAll(data.artifacts)
+	defer func() { _ = os.RemoveAll(data.artifacts) }() // It lies in a folder that goes with the benchmark.
 	fmt.Fprintf(b.env.stdout, "%s: %d files, %d MiB, prepared in %s\n", l.name, l.count, l.total()>>20, time.Since(start).Round(time.Second))
 	for _, direction := range directions {
 		if !b.wants(l.name + direction) {

@@ -36,7 +36,7 @@ type pattern struct {
 
 func (l load) contents(i int) *pattern {
 	block := make([]byte, patternBlock)
-	state := uint64(i) + 1
+	state := uint64(i) + 1 //nolint:gosec // G115: A number of a file, not below zero.
 	for at := 0; at < len(block); at += 8 {
 		state = state*6364136223846793005 + 1442695040888963407
 		binary.LittleEndian.PutUint64(block[at:], state)

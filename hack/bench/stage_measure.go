@@ -108,7 +108,7 @@ func same(a, b io.Reader, bufferA, bufferB []byte) error {
 			return errors.New("it has other contents")
 		}
 		if errA != nil {
-			return nil
+			return nil //nolint:nilerr // Both have ended.
 		}
 	}
 }

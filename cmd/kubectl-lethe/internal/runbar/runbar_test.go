@@ -139,7 +139,7 @@ func TestDisplay(t *testing.T) {
 				var b strings.Builder
 				screen.Out = &b
 				d := &Display{Screen: screen, Clock: utc{}}
-				time.Sleep(now.Sub(time.Now())) // In the bubble's time.
+				time.Sleep(time.Until(now)) // In the bubble's time.
 				stop := d.Start()
 				time.Sleep(redraw / 2)
 				for _, state := range story() {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	batchv1 "k8s.io/api/batch/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -119,6 +120,28 @@ func (g *burst) count(p *plane, namespace string, before writes, runs int) error
 // write: it leaves out what the operator seldom does.
 func often(perRun float64) bool { return perRun >= 0.5 }
 
+// bareWrites makes the writes of one run.
+func bareWrites(ctx context.Context, c client.Client, run *v1alpha1.TrainingRun, like burst, model *family) error {
+	const merge = types.MergePatchType
+	if err := c.Create(ctx, run); err != nil {
+		return err
+	}
+	if often(like.finalizers) {
+		patch := client.RawPatch(merge, []byte(`{"metadata":{"finalizers":["`+v1alpha1.FinalizerRun+`"]}}`))
+		if err := c.Patch(ctx, run, patch); err != nil {
+			return err
+		}
+	}
+	job, err := bareJob(model, run)
+	if err != nil {
+		return err
+	}
+	if err := c.Create(ctx, job); err != nil || !often(like.status) {
+		return err
+	}
+	return c.Status().Patch(ctx, run, client.RawPatch(merge, []byte(`{"status":{"state":"Starting","attempt":1}}`)))
+}
+
 // burstBare makes the writes that the operator has made.
 func (b *bench) burstBare(ctx context.Context, p *plane, namespace string, like burst, model *family) (got burst, err error) {
 	if err := p.namespace(ctx, namespace); err != nil {
@@ -130,28 +153,7 @@ func (b *bench) burstBare(ctx context.Context, p *plane, namespace string, like 
 	}
 	start := time.Now()
 	err = b.everyRun(ctx, func(ctx context.Context, i int) error {
-		run := newRun(namespace, runName(i), datasetName(i%b.datasets))
-		if err := p.creators.Create(ctx, run); err != nil {
-			return err
-		}
-		if often(like.finalizers) {
-			patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":["`+v1alpha1.FinalizerRun+`"]}}`))
-			if err := p.creators.Patch(ctx, run, patch); err != nil {
-				return err
-			}
-		}
-		job, err := bareJob(model, run)
-		if err != nil {
-			return err
-		}
-		if err := p.creators.Create(ctx, job); err != nil {
-			return err
-		}
-		if !often(like.status) {
-			return nil
-		}
-		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"state":"Starting","attempt":1}}`))
-		return p.creators.Status().Patch(ctx, run, patch)
+		return bareWrites(ctx, p.creators, newRun(namespace, runName(i), datasetName(i%b.datasets)), like, model)
 	})
 	got.took = time.Since(start)
 	got.asked = got.took

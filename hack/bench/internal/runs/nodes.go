@@ -112,7 +112,7 @@ func (b *bench) kwok(ctx context.Context) (string, error) {
 	}
 	b.logf("building %s, which takes minutes\n", kwokModule)
 	build := exec.CommandContext(ctx, "go", "install", kwokModule)
-	build.Env = append(os.Environ(), "GOBIN="+b.bin) //nolint:forbidigo // The go tool needs what it always has.
+	build.Env = append(os.Environ(), "GOBIN="+b.bin)
 	build.Stderr = b.env.Stderr
 	if err := build.Run(); err != nil {
 		return "", fmt.Errorf("build kwok: %w", err)

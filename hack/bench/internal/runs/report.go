@@ -48,7 +48,6 @@ type restResult struct {
 type results struct {
 	bursts    []pair
 	latencies []time.Duration
-	rate      int
 	fleet     *fleetResult
 	rests     []restResult
 }
