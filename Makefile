@@ -20,7 +20,7 @@ demo: lab-up ## Train a real run on a real cluster on this machine, and see its 
 
 # Journeys mostly wait for the cluster, the other tests mostly compute.
 test: lab-up tools ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
-	@$(MAKE) --no-print-directory -j2 --output-sync=line test-unit test-system
+	@$(MAKE) --no-print-directory -j2 test-unit test-system
 
 ##@ Code
 .PHONY: generate fmt lint verify build
