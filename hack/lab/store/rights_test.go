@@ -21,9 +21,13 @@ import (
 	"github.com/lethe-dev/lethe/hack/lab/certs"
 )
 
-// ownHost is a loopback address that no other program uses: on 127.0.0.1 a free port
-// may be gone before the server has it.
-const ownHost = "127.0.77.1"
+// ownHost and ownPort are an address that no other program uses: on 127.0.0.1 a free
+// port may be gone before the server has it. The lab's own server, which may run, has the
+// usual port, and MinIO wants its port to be free on every address.
+const (
+	ownHost = "127.0.77.1"
+	ownPort = "19077"
+)
 
 // startMinIO starts a server as the lab does, on a folder that goes with the test.
 func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
@@ -46,7 +50,7 @@ func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 			t.Fatalf("place certificates: %v", err)
 		}
 	}
-	address = net.JoinHostPort(ownHost, "9000")
+	address = net.JoinHostPort(ownHost, ownPort)
 	cmd := exec.Command(binary, "server", "--quiet", "--address", address, "--certs-dir", dir, filepath.Join(dir, "drive"))
 	cmd.Env = []string{
 		"HOME=" + dir, "MINIO_ROOT_USER=" + c.RootUser, "MINIO_ROOT_PASSWORD=" + c.RootPassword,
