@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,22 +23,22 @@ import (
 	"github.com/lethe-dev/lethe/hack/lab/certs"
 )
 
-// ownHost and ownPort are an address that no other program uses: on 127.0.0.1 a free
-// port may be gone before the server has it. The lab's own server, which may run, has the
-// usual port, and MinIO wants its port to be free on every address.
-const (
-	ownHost = "127.0.77.1"
-	ownPort = "19077"
-)
+// servers counts those that were started. Each has a loopback address that no other
+// program uses, because on 127.0.0.1 a free port may be gone before the server has it,
+// and a port of its own, because MinIO listens on 127.0.0.1 too.
+var servers atomic.Int32
 
 // startMinIO starts a server as the lab does, on a folder that goes with the test.
 func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 	t.Helper()
 	binary := minioBinary(t)
+	number := int(servers.Add(1))
+	host := "127.0.77." + strconv.Itoa(number)
+	address = net.JoinHostPort(host, strconv.Itoa(19_077+number))
 	dir := t.TempDir()
 	authority, err := certs.Open(filepath.Join(dir, "pki"), time.Now())
 	if err == nil {
-		err = authority.Issue(certs.Leaf{File: "minio", Name: "minio", Hosts: []string{ownHost}})
+		err = authority.Issue(certs.Leaf{File: "minio", Name: "minio", Hosts: []string{host}})
 	}
 	if err != nil {
 		t.Fatalf("make certificates: %v", err)
@@ -50,7 +52,6 @@ func startMinIO(t *testing.T, c Credentials) (address, caFile string) {
 			t.Fatalf("place certificates: %v", err)
 		}
 	}
-	address = net.JoinHostPort(ownHost, ownPort)
 	cmd := exec.Command(binary, "server", "--quiet", "--address", address, "--certs-dir", dir, filepath.Join(dir, "drive"))
 	cmd.Env = []string{
 		"HOME=" + dir, "MINIO_ROOT_USER=" + c.RootUser, "MINIO_ROOT_PASSWORD=" + c.RootPassword,
