@@ -64,9 +64,7 @@ func (c *Client) Put(
 	}
 	_, again := body.(io.ReaderAt)
 	if size > singlePut {
-		part := partOf(size)
-		options.PartSize = part
-		options.NumThreads = uint(max(1, min(partsMemory/part, (uint64(size)+part-1)/part)))
+		options.PartSize, options.NumThreads = partsOf(size)
 		options.ConcurrentStreamParts = true
 	}
 	for attempt := 1; ; attempt++ {
@@ -112,9 +110,12 @@ func (c *Client) putOnce(ctx context.Context, bucket, key string, src *source, o
 	return failed(ctx, "put object", err)
 }
 
-func partOf(size int64) uint64 {
+// partsOf says how large the parts of an object are and how many are sent at once.
+func partsOf(size int64) (part uint64, atOnce uint) {
 	const step = 1 << 20
-	return uint64(max(partSize, (size/maxParts/step+1)*step))
+	length := max(partSize, (size/maxParts/step+1)*step)
+	count := (size + length - 1) / length
+	return uint64(length), uint(max(1, min(partsMemory/length, count)))
 }
 
 // source is a body of which only Read shows. It remembers what went wrong with it,

@@ -17,6 +17,7 @@ import (
 // Methods, beside bare, and directions.
 const (
 	ours    = "ours"
+	hashed  = "bare, hashed"
 	rival   = "rclone"
 	inward  = " in"
 	outward = " out"
@@ -158,6 +159,9 @@ func (b *stageBench) measureLoad(s *script, l load, r *stageResults) error {
 // round measures each method once, and begins with another one each time.
 func (b *stageBench) round(s *script, data staged, direction string, round int) (map[string]sample, error) {
 	methods := []string{ours, bare}
+	if direction == inward {
+		methods = append(methods, hashed)
+	}
 	if b.rclone {
 		methods = append(methods, rival)
 	}
@@ -172,7 +176,7 @@ func (b *stageBench) round(s *script, data staged, direction string, round int) 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", method, err)
 		}
-		fmt.Fprintf(b.env.stdout, "round %d: %-9s %-6s %7.2f s, CPU %6.2f s, server's %6.2f s, %3d MiB\n", round+1, data.name+direction, method,
+		fmt.Fprintf(b.env.stdout, "round %d: %-9s %-12s %7.2f s, CPU %6.2f s, server's %6.2f s, %3d MiB\n", round+1, data.name+direction, method,
 			got.took.Seconds(), got.cpu.Seconds(), got.server.Seconds(), got.peak>>20)
 		samples[method] = got
 	}

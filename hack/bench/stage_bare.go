@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/md5" //nolint:gosec // G501: SSE-C demands it.
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -65,6 +66,8 @@ type bareRequest struct {
 	method, key, query, byteRange string
 	// send is the length of the body, which is zeros, and want that of the answer's.
 	send, want int64
+	// into is what the answer is read into; it is discarded if there is none.
+	into []byte
 }
 
 // do sends one request and reads the answer to its end.
@@ -91,9 +94,7 @@ func (s *bareStager) do(ctx context.Context, r bareRequest) (http.Header, error)
 	if err != nil {
 		return nil, fmt.Errorf("send request: %w", err)
 	}
-	buffer, _ := s.buffers.Get().(*[]byte)
-	defer s.buffers.Put(buffer)
-	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, response.Body, *buffer)
+	n, err := s.read(response.Body, r.into)
 	if err := errors.Join(err, response.Body.Close()); err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}
@@ -101,6 +102,18 @@ func (s *bareStager) do(ctx context.Context, r bareRequest) (http.Header, error)
 		return nil, fmt.Errorf("the server answers %s and %d bytes", response.Status, n)
 	}
 	return response.Header, nil
+}
+
+// read reads to the end, and no more into a slice than it holds.
+func (s *bareStager) read(body io.Reader, into []byte) (int64, error) {
+	held, err := io.ReadFull(body, into)
+	if err != nil {
+		return int64(held), err
+	}
+	buffer, _ := s.buffers.Get().(*[]byte)
+	defer s.buffers.Put(buffer)
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, body, *buffer)
+	return n + int64(held), err
 }
 
 // each calls f for all numbers below n, some at once.
@@ -124,31 +137,71 @@ func (o stageOrder) load() load { return load{count: o.Count, size: o.Size} }
 
 func (o stageOrder) parts() int { return int((o.Size + barePart - 1) / barePart) }
 
-// bareIn reads objects that it knows.
+// bareIn reads objects that it knows. If it is to hash them, it does so for each file in
+// order, as everybody must who wants to know that he got what he should.
 func bareIn(ctx context.Context, o stageOrder) (stageAnswer, error) {
 	s, err := newBareStager(o)
 	if err != nil {
 		return stageAnswer{}, err
 	}
-	get := func(ctx context.Context, file int, offset, length int64) error {
-		r := bareRequest{method: http.MethodGet, key: objectkey.Data(o.Prefix, o.load().path(file)), want: length}
-		if length < o.Size {
-			r.byteRange = fmt.Sprintf("bytes=%d-%d", offset, offset+length-1)
-		}
-		_, err := s.do(ctx, r)
-		return err
-	}
 	start := time.Now()
 	if o.parts() == 1 {
-		err = each(ctx, o.Count, bareSmall, func(ctx context.Context, i int) error { return get(ctx, i, 0, o.Size) })
+		err = each(ctx, o.Count, bareSmall, func(ctx context.Context, i int) error { return s.getWhole(ctx, i) })
 	}
 	for file := 0; err == nil && o.parts() > 1 && file < o.Count; file++ {
-		err = each(ctx, o.parts(), bareParts, func(ctx context.Context, i int) error {
-			offset := int64(i) * barePart
-			return get(ctx, file, offset, min(barePart, o.Size-offset))
-		})
+		err = s.getRanges(ctx, file)
 	}
 	return stageAnswer{Seconds: time.Since(start).Seconds()}, err
+}
+
+func (s *bareStager) getWhole(ctx context.Context, file int) error {
+	r := bareRequest{method: http.MethodGet, key: objectkey.Data(s.order.Prefix, s.order.load().path(file)), want: s.order.Size}
+	if s.order.Hash {
+		r.into = make([]byte, s.order.Size)
+	}
+	_, err := s.do(ctx, r)
+	_ = sha256.Sum256(r.into)
+	return err
+}
+
+func (s *bareStager) getRanges(ctx context.Context, file int) error {
+	o := s.order
+	turns := make([]chan struct{}, o.parts()+1) // each is closed when all ranges before it are hashed
+	for i := range turns {
+		turns[i] = make(chan struct{})
+	}
+	close(turns[0])
+	buffers := make(chan []byte, bareParts)
+	for range bareParts {
+		buffers <- make([]byte, barePart)
+	}
+	h := sha256.New()
+	return each(ctx, o.parts(), bareParts, func(ctx context.Context, i int) error {
+		offset := int64(i) * barePart
+		length := min(barePart, o.Size-offset)
+		r := bareRequest{
+			method: http.MethodGet, key: objectkey.Data(o.Prefix, o.load().path(file)), want: length,
+			byteRange: fmt.Sprintf("bytes=%d-%d", offset, offset+length-1),
+		}
+		if !o.Hash {
+			_, err := s.do(ctx, r)
+			return err
+		}
+		buffer := <-buffers
+		defer func() { buffers <- buffer }()
+		r.into = buffer[:length]
+		if _, err := s.do(ctx, r); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-turns[i]:
+		}
+		_, _ = h.Write(r.into) // Never fails.
+		close(turns[i+1])
+		return nil
+	})
 }
 
 // zeros is a body that costs nothing.

@@ -20,6 +20,7 @@ const (
 // stageOrder is what a method is to do; for a child, as JSON in its environment.
 type stageOrder struct {
 	Direction      string
+	Hash           bool // what comes in
 	Endpoint       string
 	CA             string // a file
 	Credentials    objectstore.Credentials

@@ -122,7 +122,7 @@ func (b *stageBench) measureIn(s *script, data staged, method string) (sample, e
 	defer func() { _ = os.RemoveAll(folder) }()
 	syscall.Sync()
 	if method == rival {
-		got, err := b.runRclone(s.Context(), data, b.remote(data.prefix()+"data"), filepath.Join(folder, staging.DatasetFolder))
+		got, err := b.runRclone(s.Context(), b.remote(data.prefix()+"data"), filepath.Join(folder, staging.DatasetFolder))
 		if err != nil {
 			return got, err
 		}
@@ -130,7 +130,7 @@ func (b *stageBench) measureIn(s *script, data staged, method string) (sample, e
 	}
 	o := b.order(data, inward)
 	o.Folder = folder
-	if method == bare {
+	if o.Hash = method == hashed; o.Hash || method == bare {
 		return b.runBare(s.Context(), o)
 	}
 	got, digest, err := b.stager.run(s.Context(), o)
@@ -148,9 +148,14 @@ func (b *stageBench) measureOut(s *script, data staged, method string) (sample, 
 	b.runs++
 	prefix := fmt.Sprintf("%s/run-%d/", namespace, b.runs)
 	defer b.remove(prefix)
+	if method != bare { // A trainer has just written them, so that they are in the page cache.
+		if err := data.check(data.artifacts); err != nil {
+			return sample{}, fmt.Errorf("read the artifacts: %w", err)
+		}
+	}
 	syscall.Sync()
 	if method == rival {
-		got, err := b.runRclone(s.Context(), data, data.artifacts, b.remote(prefix+"data"))
+		got, err := b.runRclone(s.Context(), data.artifacts, b.remote(prefix+"data"))
 		if err != nil {
 			return got, err
 		}
@@ -235,12 +240,15 @@ func (b *stageBench) runBare(ctx context.Context, o stageOrder) (sample, error) 
 	if err != nil {
 		return sample{}, err
 	}
-	got, stdout, err := runProcess(ctx, b.env, []string{variable}, self, stageChildName)
+	var stdout bytes.Buffer
+	command := b.env.command(ctx, []string{variable}, self, stageChildName)
+	command.Stdout = &stdout
+	got, err := measure(command)
 	if err != nil {
 		return got, err
 	}
 	var said stageAnswer
-	if err := json.Unmarshal(stdout, &said); err != nil {
+	if err := json.Unmarshal(stdout.Bytes(), &said); err != nil {
 		return got, fmt.Errorf("understand the child: %w", err)
 	}
 	got.took = time.Duration(said.Seconds * float64(time.Second))
@@ -255,7 +263,7 @@ func (b *stageBench) remote(prefix string) string { return remoteName + b.bucket
 
 // runRclone copies with the flags that were found to be rclone's fastest here. None
 // of them takes away a check that it would make of data under a key.
-func (b *stageBench) runRclone(ctx context.Context, data staged, from, to string) (sample, error) {
+func (b *stageBench) runRclone(ctx context.Context, from, to string) (sample, error) {
 	args := []string{
 		"copy", from, to,
 		"--transfers=32", "--checkers=32", "--fast-list", "--s3-no-check-bucket", "--s3-list-chunk=1000", "--retries=1",
@@ -268,7 +276,7 @@ func (b *stageBench) runRclone(ctx context.Context, data staged, from, to string
 	} else {
 		args = append(args, "--s3-no-head")
 	}
-	got, _, err := runProcess(ctx, b.env, []string{
+	return measure(b.env.command(ctx, []string{
 		"RCLONE_CONFIG=/dev/null",
 		"RCLONE_CA_CERT=" + b.ca,
 		"RCLONE_CONFIG_BENCH_TYPE=s3",
@@ -280,9 +288,5 @@ func (b *stageBench) runRclone(ctx context.Context, data staged, from, to string
 		"RCLONE_CONFIG_BENCH_SESSION_TOKEN=" + b.credentials.SessionToken,
 		"RCLONE_CONFIG_BENCH_SSE_CUSTOMER_ALGORITHM=AES256",
 		"RCLONE_CONFIG_BENCH_SSE_CUSTOMER_KEY_BASE64=" + base64.StdEncoding.EncodeToString(b.key),
-	}, b.rclonePath, args...)
-	if err != nil {
-		return got, fmt.Errorf("%s: %w", strings.ToLower(data.name), err)
-	}
-	return got, nil
+	}, b.rclonePath, args...))
 }

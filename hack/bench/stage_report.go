@@ -24,6 +24,11 @@ type stageMeasure struct {
 
 func (m stageMeasure) name() string { return m.load.name + m.direction }
 
+func (m stageMeasure) has(method string) bool {
+	_, there := m.rounds[0][method]
+	return there
+}
+
 // stageTwice is the share of bytes that came twice because of a crash.
 type stageTwice struct {
 	name  string
@@ -51,7 +56,10 @@ func (r stageResults) bars() []bar {
 			share = smallOverBare
 		}
 		add(bare, share)
-		if _, there := m.rounds[0][rival]; there {
+		if m.has(hashed) {
+			add(hashed, share)
+		}
+		if m.has(rival) {
 			add(rival, overRival)
 		}
 		all = append(all, memoryBar("memory of "+m.name(), m.peak()))
@@ -79,8 +87,8 @@ func (r stageResults) print(out io.Writer) (kept bool) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "what\tmethod\tseconds\tMiB/s\tfiles/s\tCPU s\tserver CPU s\tpeak MiB\tall rounds, s\t\n")
 	for _, m := range r.measures {
-		for _, method := range []string{ours, bare, rival} {
-			if _, there := m.rounds[0][method]; there {
+		for _, method := range []string{ours, bare, hashed, rival} {
+			if m.has(method) {
 				m.row(table, method)
 			}
 		}

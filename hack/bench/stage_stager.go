@@ -12,8 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,10 +20,9 @@ import (
 
 // stager is the program that runs in a run's pod, and a broker for it.
 type stager struct {
-	program           string
-	broker            *httptest.Server
-	brokerCA, token   string // files
-	terminationFolder string
+	program                 string
+	broker                  *httptest.Server
+	brokerCA, token, report string // files
 	// order is what the next grant is for.
 	order atomic.Pointer[stageOrder]
 	ca    string
@@ -35,8 +32,8 @@ type stager struct {
 func newStager(s *script, env environment, storeCA []byte) (*stager, error) {
 	dir := s.TempDir()
 	st := &stager{
-		program: filepath.Join(dir, "stager"), brokerCA: filepath.Join(dir, "ca.crt"), token: filepath.Join(dir, "token"),
-		terminationFolder: dir, ca: string(storeCA),
+		program: filepath.Join(dir, "stager"), ca: string(storeCA),
+		brokerCA: filepath.Join(dir, "ca.crt"), token: filepath.Join(dir, "token"), report: filepath.Join(dir, "report"),
 	}
 	build := exec.CommandContext(s.Context(), "go", "build", "-trimpath", "-o", st.program, "github.com/lethe-dev/lethe/cmd/stager") //nolint:gosec // G204: our own program.
 	build.Stderr = env.stderr
@@ -77,23 +74,13 @@ func (st *stager) grant() staging.StageGrant {
 	}}
 }
 
-// step is a process of the stager.
-type step struct {
-	command *exec.Cmd
-	log     bytes.Buffer
-	report  string // a file
-	ended   chan struct{}
-	err     error // of the end; valid once it has ended
-	peak    int64
-}
-
-// start starts a step for an order.
-func (st *stager) start(ctx context.Context, o stageOrder) (*step, error) {
+// command is a step for an order, which is the broker's from now on, and the log that
+// it writes.
+func (st *stager) command(ctx context.Context, o stageOrder) (*exec.Cmd, *bytes.Buffer) {
 	st.order.Store(&o)
-	s := &step{report: filepath.Join(st.terminationFolder, "report"), ended: make(chan struct{})}
 	args := []string{
 		string(staging.StepStageIn), "--broker-url=" + st.broker.URL, "--broker-ca-file=" + st.brokerCA,
-		"--token-file=" + st.token, "--termination-log=" + s.report,
+		"--token-file=" + st.token, "--termination-log=" + st.report,
 	}
 	if o.Direction == outward {
 		args[0] = string(staging.StepStageOut)
@@ -101,100 +88,38 @@ func (st *stager) start(ctx context.Context, o stageOrder) (*step, error) {
 	} else {
 		args = append(args, "--dataset-dir="+filepath.Join(o.Folder, staging.DatasetFolder), "--artifacts-dir="+filepath.Join(o.Folder, "none"))
 	}
-	s.command = exec.CommandContext(ctx, st.program, args...) //nolint:gosec // G204: the program that was just built.
-	s.command.Env = []string{}
-	s.command.Stderr = &s.log
-	if err := s.command.Start(); err != nil {
-		return nil, fmt.Errorf("start the stager: %w", err)
-	}
-	go s.watch()
-	go func() {
-		defer close(s.ended)
-		s.err = s.command.Wait()
-	}()
-	return s, nil
+	var log bytes.Buffer
+	c := exec.CommandContext(ctx, st.program, args...) //nolint:gosec // G204: the program that was just built.
+	c.Env, c.Stderr = []string{}, &log
+	return c, &log
 }
 
-// watch notes the most memory that the process has had: what getrusage tells of it
-// includes the most that this process has had.
-func (s *step) watch() {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ended:
-			return
-		case <-tick.C:
-		}
-		status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(s.command.Process.Pid), "status"))
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
-		var kib int64
-		if _, errScan := fmt.Sscan(rest, &kib); err == nil && errScan == nil {
-			atomic.StoreInt64(&s.peak, max(atomic.LoadInt64(&s.peak), kib<<10))
-		}
+// run does a whole step, measures it, and gives the digest that it reports.
+func (st *stager) run(ctx context.Context, o stageOrder) (got sample, digest string, err error) {
+	command, log := st.command(ctx, o)
+	if got, err = measure(command); err != nil {
+		return got, "", fmt.Errorf("%w\n%s", err, log.String())
 	}
-}
-
-// wait gives the digest that the step reports.
-func (s *step) wait() (digest string, err error) {
-	<-s.ended
-	if s.err != nil {
-		return "", fmt.Errorf("the stager: %w\n%s", s.err, s.log.String())
-	}
-	data, err := os.ReadFile(s.report)
+	data, err := os.ReadFile(st.report)
 	if err != nil {
-		return "", fmt.Errorf("read the stager's report: %w", err)
+		return got, "", fmt.Errorf("read the stager's report: %w", err)
 	}
 	report, ok := staging.ParseReport(string(data))
 	if !ok {
-		return "", errors.New("the stager's report is none")
+		return got, "", errors.New("the stager's report is none")
 	}
-	return report.ManifestDigest, nil
-}
-
-// run does a whole step and measures it.
-func (st *stager) run(ctx context.Context, o stageOrder) (got sample, digest string, err error) {
-	before, err := childrenCPU()
-	if err != nil {
-		return got, "", err
-	}
-	started := time.Now()
-	s, err := st.start(ctx, o)
-	if err != nil {
-		return got, "", err
-	}
-	<-s.ended
-	got.took = time.Since(started)
-	after, err := childrenCPU()
-	if err != nil {
-		return got, "", err
-	}
-	state := s.command.ProcessState
-	got.cpu, got.server, got.peak = state.UserTime()+state.SystemTime(), after-before, atomic.LoadInt64(&s.peak)
-	digest, err = s.wait()
-	return got, digest, err
+	return got, report.ManifestDigest, nil
 }
 
 // runKilled starts a step and kills it when it is time.
 func (st *stager) runKilled(ctx context.Context, o stageOrder, due func() bool) error {
-	s, err := st.start(ctx, o)
+	command, log := st.command(ctx, o)
+	w, err := watch(command)
 	if err != nil {
 		return err
 	}
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !due() {
-		select {
-		case <-s.ended:
-			return fmt.Errorf("the stager ended before it was killed: %w\n%s", s.err, s.log.String())
-		case <-tick.C:
-		}
-	}
-	if err := s.command.Process.Kill(); err != nil {
-		return fmt.Errorf("kill the stager: %w", err)
-	}
-	if <-s.ended; s.err == nil {
-		return errors.New("the stager ended before it was killed")
+	if err := w.kill(due); err != nil {
+		return fmt.Errorf("the stager: %w\n%s", err, log.String())
 	}
 	return nil
 }

@@ -56,6 +56,7 @@ func TestStageBars(t *testing.T) {
 		"small files come much slower": {times: map[string]int{ours: 143, bare: 100, rival: 200}, load: small, missed: []string{"small in >= 0.70 x bare"}},
 		"small files go slower":        {times: map[string]int{ours: 118, bare: 100, rival: 200}, load: small, where: outward, missed: []string{"small out >= 0.85 x bare"}},
 		"slower than rclone":           {times: map[string]int{ours: 110, bare: 100, rival: 109}, missed: []string{"large in >= 1.00 x rclone"}},
+		"slower than with a hash":      {times: map[string]int{ours: 118, bare: 101, hashed: 100}, missed: []string{"large in >= 0.85 x bare, hashed"}},
 		"rclone is left out":           {times: map[string]int{ours: 110, bare: 100}},
 		"too much memory":              {peak: 128 << 20, missed: []string{"memory of large in < 128 MiB"}},
 		"too much is fetched twice":    {twice: 0.051, missed: []string{"large, SIGKILL at half: fetched twice <= 5 %"}},
@@ -187,7 +188,7 @@ func TestStageMeasures(t *testing.T) {
 	}
 	for _, m := range r.measures {
 		measured[m.name()] = true
-		for _, method := range []string{ours, bare} {
+		for method := range m.rounds[0] {
 			if s := m.rounds[0][method]; s.took <= 0 || s.peak <= 0 || s.peak > 1<<30 {
 				t.Errorf("%s, %s: %+v", m.name(), method, s)
 			}
@@ -196,6 +197,9 @@ func TestStageMeasures(t *testing.T) {
 	want := []string{"large in", "large out", "small in", "small out"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(measured))); diff != "" {
 		t.Errorf("measured (-want +got):\n%s", diff)
+	}
+	if methods := len(r.measures[0].rounds[0]); methods != 3 {
+		t.Errorf("%d methods bring the large file, want 3", methods)
 	}
 	if len(r.twice) != 2 {
 		t.Errorf("crashes: %+v", r.twice)

@@ -105,8 +105,8 @@ type Options struct {
 
 // Parallel says how many transfers are under way at once. Each has a connection. A
 // small file holds 256 KiB in memory; the ranges of all large files together have
-// rangeBuffers; in stage-out, objectstore holds four parts of each large file, of 8 MiB
-// or, above 80 GB, a ten-thousandth of the file.
+// rangeBuffers; in stage-out, objectstore holds 32 MiB of each large file or, above
+// 320 GB, a ten-thousandth of it.
 type Parallel struct {
 	// Small files at once. Default 32.
 	Small int

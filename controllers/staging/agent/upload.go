@@ -87,7 +87,10 @@ func (u *upload) put(ctx context.Context, a *artifact) error {
 func (s *session) send(ctx context.Context, key string, source io.Reader, size int64) ([sha256.Size]byte, error) {
 	ctx, watch := s.watch(ctx)
 	defer watch.stop()
-	b := &body{source: io.LimitReader(source, size), hash: sha256.New(), left: size, watch: watch}
+	b := &body{source: io.LimitReader(source, size), hash: sha256.New(), left: size, watch: watch, pace: stallTimeout}
+	if size > largeFile {
+		b.pace = partsAtOnce * stallTimeout // Nothing is read while all parts are on their way.
+	}
 	if size == 0 {
 		watch.patient(completeTimeout)
 	}
@@ -115,6 +118,8 @@ type body struct {
 	err    error // of the source, not io.EOF
 	ended  bool
 	watch  *watchdog
+	// pace is how long it may take until more is read.
+	pace time.Duration
 }
 
 // Read reads from the source.
@@ -135,7 +140,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = artifactsFailure(err)
 		return n, b.err
 	}
-	b.watch.alive()
+	b.watch.patient(b.pace)
 	if b.left == 0 {
 		b.watch.patient(completeTimeout)
 	}
