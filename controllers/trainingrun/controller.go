@@ -112,6 +112,8 @@ type Reconciler struct {
 	erases, briefs, prunes turns
 	// pruned is what need not be asked of the store again.
 	pruned *prunings
+	// refusals is why Jobs have no Pods.
+	refusals *refusals
 }
 
 // New makes a Reconciler. It fails when something required is missing.
@@ -128,7 +130,7 @@ func New(with Dependencies, options Options) (*Reconciler, error) {
 		metrics: with.Metrics, clock: with.Clock, options: options,
 		eraser: with.Eraser, ledger: with.Ledger, receipts: with.Receipts,
 		erases: make(turns, maxErases), briefs: make(turns, maxBriefs), prunes: make(turns, maxPrunes),
-		pruned: &prunings{},
+		pruned: &prunings{}, refusals: &refusals{},
 	}, nil
 }
 

@@ -192,22 +192,7 @@ func (r *Reconciler) refusal(ctx context.Context, o observed) (string, error) {
 	if job == nil || jobEnded(job) || suspendedJob(job) || !missing(o) || o.Now.Sub(job.CreationTimestamp.Time) < podGrace {
 		return "", nil
 	}
-	var message string
-	var last time.Time
-	err := eachPage(ctx, r.straight(), eventList, func(list *corev1.EventList) {
-		for i := range list.Items {
-			if seen := lastSeen(&list.Items[i]); message == "" || seen.After(last) {
-				message, last = list.Items[i].Message, seen
-			}
-		}
-	}, client.InNamespace(job.Namespace), client.MatchingFields{
-		"involvedObject.uid": string(job.UID),
-		"reason":             "FailedCreate",
-	})
-	if err != nil {
-		return "", fmt.Errorf("list events of job %s/%s: %w", job.Namespace, job.Name, err)
-	}
-	return message, nil
+	return r.refusals.of(ctx, r.straight(), job, o.Now)
 }
 
 func lastSeen(event *corev1.Event) time.Time {

@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -113,6 +115,7 @@ func TestEventsArePaged(t *testing.T) {
 			server := &paged{events: make([]corev1.Event, 3*page)}
 			for i := range server.events {
 				server.events[i].Message, server.events[i].LastTimestamp = "earlier", at(1)
+				server.events[i].InvolvedObject.UID = jobUID
 			}
 			server.events[last].Message, server.events[last].LastTimestamp = "the last", at(2)
 			w.reconciler.live = server
@@ -122,6 +125,37 @@ func TestEventsArePaged(t *testing.T) {
 				t.Errorf("refusal %q, %v, after %d lists", got, err, server.lists)
 			}
 		})
+	}
+}
+
+// TestJobsAskTogether: however many runs of a namespace have no Pod, its events are read
+// once in a while.
+func TestJobsAskTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	server := &paged{events: []corev1.Event{{Message: "no", LastTimestamp: at(1)}}}
+	server.events[0].InvolvedObject.UID = jobUID
+	w.reconciler.live = server
+	late := makeJob().CreationTimestamp.Add(podGrace)
+	for i, c := range []struct {
+		uid       types.UID
+		namespace string
+		now       time.Time
+		want      string
+		lists     int
+	}{
+		{jobUID, "team-a", late, "no", 1},
+		{jobUID, "team-a", late.Add(refusalsAge - 1), "no", 1},
+		{"another", "team-a", late, "", 1},
+		{jobUID, "team-b", late, "no", 2},
+		{jobUID, "team-a", late.Add(refusalsAge), "no", 3},
+	} {
+		job := makeJob()
+		job.UID, job.Namespace = c.uid, c.namespace
+		got, err := w.reconciler.refusals.of(t.Context(), w.reconciler.straight(), job, c.now)
+		if err != nil || got != c.want || server.lists != c.lists {
+			t.Errorf("step %d: refusal %q, %v, after %d lists; want %q after %d", i, got, err, server.lists, c.want, c.lists)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@
 // with an error when a promise is not kept. It is run by hand:
 //
 //	go run ./hack/bench erase
+//	go run ./hack/bench runs
 //	go run ./hack/bench stage
 //
 // # erase
@@ -78,6 +79,10 @@
 // bare needs 0.6 s of CPU and the server 1.15 s; the hash 0.57 s, which is the speed of
 // the processor's instructions for SHA-256 of one file; writing past the page cache
 // 0.1 s. That makes 0.72 of bare where all of it is CPU.
+//
+// # runs
+//
+// What the operator does at the API server; see the package internal/runs.
 //
 // # What none of it shows
 //
