@@ -65,9 +65,11 @@ func TestDrainedNodeResumes(t *testing.T) {
 	if only.Disruptions != 1 || run.Status.ChargedAttempts != 0 {
 		t.Errorf("attempt %+v with %d charged, want one disruption that costs nothing", only, run.Status.ChargedAttempts)
 	}
-	if run.Status.Usage == nil || run.Status.Usage.GPUSeconds < 40 {
+	// The kubelet's times are in whole seconds, so each Pod may seem to be a second shorter.
+	if run.Status.Usage == nil || run.Status.Usage.GPUSeconds < 40-2 {
 		t.Errorf("usage %+v, want both Pods' time, at least the 40 s of 80 steps", run.Status.Usage)
 	}
+	t.Logf("usage %+v, attempt %+v", run.Status.Usage, only)
 }
 
 // TestOperatorRestartsWhileTraining: training goes on without it, and nothing is counted

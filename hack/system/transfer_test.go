@@ -24,6 +24,9 @@ import (
 // transferMiB makes a transfer take long enough to be cut in the middle.
 const transferMiB = 768
 
+// uploadMiB does the same for an upload: the store takes one file's parts side by side.
+const uploadMiB = 2048
+
 const bulkImage = "lethe.dev/bulk:dev"
 
 // bulk is a run of the trainer in hack/system/internal/bulk.
@@ -89,16 +92,21 @@ func TestStoreStopsDuringStageOut(t *testing.T) {
 	loadBulk(t)
 	ns := newNamespace(t)
 	upload(t, ns, "digits")
-	create(t, bulk(ns, "patient", "digits", v1alpha1.EnvVar{Name: "BULK_MIB", Value: strconv.Itoa(transferMiB)}))
-	run := waitRun(t, ns, "patient", v1alpha1.RunPublishing)
+	run := bulk(ns, "patient", "digits", v1alpha1.EnvVar{Name: "BULK_MIB", Value: strconv.Itoa(uploadMiB)})
+	create(t, run)
 	at := v1alpha1.ObjectLocation{Bucket: artifactsBucket, Prefix: objectkey.OwnerPrefix(ns, string(run.UID))}
+	eventually(t, "stage-out to run", func(ctx context.Context) (bool, string, error) {
+		return containerRuns(ctx, ns, staging.ContainerStageOut)
+	})
+	// The status tells of a state that lasts; an upload may be over before that.
+	stageOut := follow(t, ns, staging.ContainerStageOut)
+	stageOut.until("Publishing the artifacts")
 	eventually(t, "the upload to have begun", func(ctx context.Context) (bool, string, error) {
 		for _, err := range lab.store.ListUploads(ctx, at.Bucket, at.Prefix) {
 			return err == nil, "", err
 		}
 		return false, "no upload", nil
 	})
-	stageOut := follow(t, ns, staging.ContainerStageOut)
 	back := withoutStore(t)
 	stageOut.until("The store does not answer")
 	if run := waitRun(t, ns, "patient", v1alpha1.RunPublishing); run.Status.Artifacts != nil {
@@ -106,10 +114,10 @@ func TestStoreStopsDuringStageOut(t *testing.T) {
 	}
 	stayAway(t)
 	back()
-	run = waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
+	*run = waitRun(t, ns, "patient", v1alpha1.RunSucceeded)
 	manifest := readObject(t, at.Bucket, objectkey.Manifest(at.Prefix))
 	sum, err := objectkey.ReadManifest(bytes.NewReader(manifest), func(objectkey.Entry) error { return nil })
-	if err != nil || sum.Digest != run.Status.Artifacts.ManifestDigest || sum.Bytes < transferMiB<<20 {
+	if err != nil || sum.Digest != run.Status.Artifacts.ManifestDigest || sum.Bytes < uploadMiB<<20 {
 		t.Errorf("the manifest says %+v (%v), the run %+v", sum, err, run.Status.Artifacts)
 	}
 }
