@@ -32,6 +32,10 @@ func (p Purpose) Life() time.Duration {
 	}
 }
 
+// Path is the path of the page that a link of this purpose opens; its secret is the query
+// parameter "token".
+func (p Purpose) Path() string { return "/" + string(p) }
+
 // Link is a secret of 256 bits that was mailed, as kept. It is good once. Opening it (GET)
 // changes nothing, since mail scanners open links; a form on the page does.
 type Link struct {

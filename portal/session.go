@@ -93,3 +93,12 @@ type Device struct {
 
 // DeviceLife is how long a device is remembered after its last sign-in.
 const DeviceLife = 365 * 24 * time.Hour
+
+// SignInStep is what a right password leads to: a session, or the question for a code.
+type SignInStep struct {
+	// Session is nil while a code is still needed.
+	Session *NewSession
+	// Challenge is then the secret for the cookie __Host-challenge, which lives for
+	// ChallengeLife; otherwise "".
+	Challenge string
+}

@@ -44,3 +44,7 @@ func (b Backoff) After(t Throttle, now time.Time) Throttle {
 	t.LastAt = now
 	return t
 }
+
+// ThrottleRetention is how long a count is kept after its last failure. No Backoff may
+// remember for longer.
+const ThrottleRetention = 30 * 24 * time.Hour

@@ -93,6 +93,12 @@ const (
 	// ReasonServiceNotOwned: a Service of the name that the run's nodes find each other
 	// by exists and is not the run's.
 	ReasonServiceNotOwned = "ServiceNotOwned"
+	// ReasonPaymentRequired: the billing of the run's tenant is suspended. Also a reason of
+	// the tenant's Namespace.
+	ReasonPaymentRequired = "PaymentRequired"
+	// ReasonTenantNotReady: the operator has not made everything yet that the run's tenant
+	// needs.
+	ReasonTenantNotReady = "TenantNotReady"
 	// ReasonImagePull: the trainer's image can not be pulled.
 	ReasonImagePull = "ImagePull"
 	// ReasonContainerError: a container of the Pod can not be made from its image

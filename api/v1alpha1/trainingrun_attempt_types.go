@@ -19,7 +19,7 @@ const (
 	// AttemptDisrupted: the cluster took a Pod away (preemption, drain, node lost). It
 	// does not count towards retry.limit.
 	AttemptDisrupted AttemptResult = "Disrupted"
-	// AttemptSuspended: spec.suspend was set. It does not count towards retry.limit.
+	// AttemptSuspended: spec.suspend was set, or nobody pays. It does not count towards retry.limit.
 	AttemptSuspended AttemptResult = "Suspended"
 	// AttemptStopped: a limit was reached, or the run was deleted.
 	AttemptStopped AttemptResult = "Stopped"

@@ -24,7 +24,8 @@ const (
 	RunRunning RunState = "Running"
 	// RunPublishing: the trainer has ended well; its artifacts are being uploaded.
 	RunPublishing RunState = "Publishing"
-	// RunSuspended: stopped at a checkpoint because its user wishes so; goes on from there.
+	// RunSuspended: stopped at a checkpoint because its user wishes so, or its tenant's
+	// billing is suspended; goes on from there.
 	RunSuspended RunState = "Suspended"
 	// RunSucceeded: trained, and the artifacts are in the store. Final.
 	RunSucceeded RunState = "Succeeded"

@@ -66,15 +66,17 @@ func share(one *map[string]string, other map[string]string) {
 }
 
 // slimPod keeps where a Pod is, and what its containers are called and come to: two
-// thirds of a Pod are the same words in every Pod.
+// thirds of a Pod are the same words in every Pod. Of one that has ended, nobody asks
+// any more which image it could not pull.
 func slimPod(o any) (any, error) {
 	if pod, ok := o.(*corev1.Pod); ok {
 		slimMeta(&pod.ObjectMeta)
-		pod.Spec = corev1.PodSpec{
-			NodeName:       pod.Spec.NodeName,
-			InitContainers: slimContainers(pod.Spec.InitContainers), Containers: slimContainers(pod.Spec.Containers),
-		}
+		slim := corev1.PodSpec{NodeName: pod.Spec.NodeName}
 		status := &pod.Status
+		if status.Phase != corev1.PodSucceeded && status.Phase != corev1.PodFailed {
+			slim.InitContainers, slim.Containers = slimContainers(pod.Spec.InitContainers), slimContainers(pod.Spec.Containers)
+		}
+		pod.Spec = slim
 		status.HostIPs, status.PodIPs, status.ResourceClaimStatuses = nil, nil, nil
 		slimStatuses(status.InitContainerStatuses)
 		slimStatuses(status.ContainerStatuses)

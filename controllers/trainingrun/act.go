@@ -19,7 +19,7 @@ import (
 
 // createError says that a child could not be created; report looks at the cause.
 type createError struct {
-	// kind of the child: a Job or a Service.
+	// kind of the child: a Job, a Service or a NetworkPolicy.
 	kind  string
 	cause error
 }
@@ -38,6 +38,7 @@ func (r *Reconciler) act(ctx context.Context, o observed, p plan) error {
 		{p.Create != nil, r.guard},
 		{p.Open != nil, r.open},
 		{p.Service != nil, r.createService},
+		{p.Policy != nil, r.createPolicy},
 		{p.Create != nil, r.create},
 		{p.Deadline != nil, r.correctDeadline},
 		{p.Delete != nil, r.deleteJob},
@@ -78,6 +79,16 @@ func (r *Reconciler) create(ctx context.Context, _ observed, p plan) error {
 // for the others.
 func (r *Reconciler) createService(ctx context.Context, _ observed, p plan) error {
 	return r.createChild(ctx, "Service", p.Service)
+}
+
+// createPolicy lets the nodes of a run in a tenant's Namespace talk to each other. It has
+// a name that the run's UID decides, so what is there already is an earlier attempt's.
+func (r *Reconciler) createPolicy(ctx context.Context, _ observed, p plan) error {
+	err := r.createChild(ctx, "NetworkPolicy", p.Policy)
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	return err
 }
 
 func (r *Reconciler) createChild(ctx context.Context, kind string, child client.Object) error {

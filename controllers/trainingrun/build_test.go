@@ -137,7 +137,7 @@ func makeJob(mods ...func(*batchv1.Job)) *batchv1.Job {
 func makeJobOf(run *v1alpha1.TrainingRun, attempt int32, mods ...func(*batchv1.Job)) *batchv1.Job {
 	job := resources.Job(run, resources.Attempt{
 		Number: attempt, Dataset: v1alpha1.BoundDataset{UID: datasetUID, ManifestDigest: digest},
-	}, testOptions.resources(testStore))
+	}, testOptions.resources(observed{Identity: testStore}))
 	job.UID = uidOfJob(attempt)
 	job.CreationTimestamp = at(0)
 	for _, mod := range mods {

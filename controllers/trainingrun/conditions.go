@@ -57,7 +57,7 @@ func occasional(o observed, p plan, has func(kind string) bool) []metav1.Conditi
 	case v.State == v1alpha1.RunSuspended, v.Reason == v1alpha1.ReasonSuspending:
 		all = append(all, condition(v1alpha1.ConditionSuspended, true, v.Reason, v.Message))
 	case has(v1alpha1.ConditionSuspended):
-		all = append(all, condition(v1alpha1.ConditionSuspended, false, v1alpha1.ReasonResumed, "spec.suspend is not set, or the run has ended"))
+		all = append(all, condition(v1alpha1.ConditionSuspended, false, v1alpha1.ReasonResumed, "nothing suspends the run any more, or it has ended"))
 	}
 	if c, queued := quotaReserved(o, v); queued {
 		all = append(all, c)

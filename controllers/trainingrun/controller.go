@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -51,6 +52,8 @@ type Options struct {
 	TrustBundle string
 	// ArtifactsBucket is the bucket that stage-out publishes to.
 	ArtifactsBucket string
+	// BillingGrace is how long trainers go on whose tenant does not pay.
+	BillingGrace time.Duration
 }
 
 func (o Options) validate() error {
@@ -62,13 +65,20 @@ func (o Options) validate() error {
 			return fmt.Errorf("trainingrun options: %s is empty", name)
 		}
 	}
+	if o.BillingGrace < 0 || o.BillingGrace > v1alpha1.MaxBillingGrace {
+		return fmt.Errorf("trainingrun options: BillingGrace is not within 0 and %s", v1alpha1.MaxBillingGrace)
+	}
 	return nil
 }
 
-func (o Options) resources(store string) resources.Options {
-	return resources.Options{
-		StagerImage: o.StagerImage, BrokerURL: o.BrokerURL, TrustBundle: o.TrustBundle, ArtifactsStore: store,
+func (o Options) resources(of observed) resources.Options {
+	options := resources.Options{
+		StagerImage: o.StagerImage, BrokerURL: o.BrokerURL, TrustBundle: o.TrustBundle, ArtifactsStore: of.Identity,
 	}
+	if of.Tenant != nil {
+		options.RuntimeClass = of.Tenant.RuntimeClass
+	}
+	return options
 }
 
 // Dependencies are what a Reconciler works with. All are required.
@@ -93,7 +103,8 @@ type Dependencies struct {
 // +kubebuilder:rbac:groups=batch,resources=jobs,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=services,verbs=get;create
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=create
 // +kubebuilder:rbac:groups="",resources=events,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -154,6 +165,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) err
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(runOfPod)).
 		// That the dataset a run waits for has appeared, is ready, or is going.
 		Watches(&v1alpha1.DatasetRetention{}, handler.EnqueueRequestsFromMapFunc(r.runsWaitingFor)).
+		// That a tenant pays or not, and that it is set up.
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.runsOfTenant), builder.WithPredicates(tenantChanged())).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers,
 			ReconciliationTimeout:   reconcileTimeout,

@@ -6,6 +6,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -28,6 +29,8 @@ type plan struct {
 	Open *objectkey.LedgerRecord
 	// Service to create before the Job. nil: none.
 	Service *corev1.Service
+	// Policy lets the nodes of a run talk to each other. To create before the Job. nil: none.
+	Policy *networkingv1.NetworkPolicy
 	// Create is the Job to create. nil: none.
 	Create *batchv1.Job
 	// Deadline is the one to give to the Job. nil: it has the right one.
@@ -119,6 +122,7 @@ var rules = []rule{
 	// There is a Job:
 	jobAltered,       // stop it when its template says another thing than it was made with
 	jobSuspended,     // stop it when its user wishes so
+	jobUnpaid,        // stop it when its tenant does not pay
 	startOverdue,     // stop it when it has waited for too long
 	trainerStalled,   // stop it when its trainer does nothing any more
 	stagerKilled,     // stop it when a stager is killed again and again
@@ -127,6 +131,8 @@ var rules = []rule{
 	podsLeft,         // make sure that nothing of an older attempt is left
 	datasetGone,      // end a run whose dataset is going
 	runSuspended,     // make sure that a run does not start that shall not
+	runUnpaid,        // make sure that a run does not start that nobody pays for
+	tenantWaited,     // make sure that a run starts within the bounds of its tenant
 	limitSpent,       // make sure that a limit is not overrun by one more attempt
 	attemptPostponed, // give whatever made attempts fail some time to pass
 	datasetWaited,    // make sure that a run starts on a finished dataset only
@@ -144,7 +150,7 @@ func decide(o observed, options Options) plan {
 	}
 	var later next
 	p.Settle, later = settling(o, p)
-	p.Next = sooner(p.Next, later)
+	p.Next = sooner(sooner(p.Next, later), graceTimer(o, options))
 	p.Prune = prunable(o, options)
 	return p.unhurried(o.Now)
 }
@@ -204,10 +210,13 @@ func start(o observed, options Options) plan {
 	p := plan{
 		Verdict: podStarting(o.Run, o.Now),
 		Open:    &account,
-		Create:  resources.Job(o.Run, attempt, options.resources(o.Identity)),
+		Create:  resources.Job(o.Run, attempt, options.resources(o)),
 	}
 	if gang(o.Run) && o.Service == nil {
 		p.Service = resources.Service(o.Run)
+	}
+	if gang(o.Run) && o.Tenant != nil {
+		p.Policy = resources.NetworkPolicy(o.Run)
 	}
 	return p
 }

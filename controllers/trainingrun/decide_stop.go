@@ -113,22 +113,37 @@ func attemptStopped(o observed, _ Options) (plan, bool) {
 	return stopped(o, reason), true
 }
 
+// pause says that the run goes on some time after an attempt that was stopped for this
+// reason.
+func pause(reason string) bool {
+	return reason == v1alpha1.ReasonSuspended || reason == v1alpha1.ReasonPaymentRequired
+}
+
 // stopped is what follows when nothing of the attempt runs any more.
 func stopped(o observed, reason string) plan {
-	if reason != v1alpha1.ReasonSuspended {
+	if !pause(reason) {
 		return concluded(o, stopVerdict(o.Run, reason))
 	}
-	p := plan{Verdict: suspended(o.Run), End: &attemptEnd{Result: v1alpha1.AttemptSuspended, Reason: reason}}
-	if !o.Run.Spec.Suspend {
-		p.Verdict = starting(v1alpha1.ReasonResumed, "the run goes on, because spec.suspend is not set any more")
+	p := plan{End: &attemptEnd{Result: v1alpha1.AttemptSuspended, Reason: reason}}
+	switch {
+	case o.Run.Spec.Suspend:
+		p.Verdict = suspended(o.Run)
+	case o.unpaid():
+		p.Verdict = paymentRequired(o.Run)
+	default:
+		p.Verdict = starting(v1alpha1.ReasonResumed, "the run goes on, because what it was suspended for is over")
 	}
 	return p
 }
 
 // stoppingVerdict keeps the state that the run has reached, until its Pods are gone.
 func stoppingVerdict(o observed, reason string) verdict {
-	if reason == v1alpha1.ReasonSuspended {
-		v := ending(o.Run, fmt.Sprintf("spec.suspend is set; the trainer has %s to write a last checkpoint, and the run goes on from it later", grace(o.Run)))
+	if pause(reason) {
+		why := "spec.suspend is set"
+		if reason == v1alpha1.ReasonPaymentRequired {
+			why = "the tenant's billing is suspended"
+		}
+		v := ending(o.Run, fmt.Sprintf("%s; the trainer has %s to write a last checkpoint, and the run goes on from it later", why, grace(o.Run)))
 		v.Reason = v1alpha1.ReasonSuspending
 		return v
 	}

@@ -46,6 +46,8 @@ type observed struct {
 	Orphans []corev1.Pod
 	// Queue is what the queue says of the Job, if it waits in one.
 	Queue queueState
+	// Tenant whose Namespace the run is in. nil: it is no tenant's.
+	Tenant *tenant
 	// Service of the run's name, whoever owns it. nil: not found, or not asked for.
 	Service      *corev1.Service
 	ServiceAsked bool
@@ -87,6 +89,9 @@ func (r *Reconciler) observe(ctx context.Context, from source, key client.Object
 	o.Pruned = r.pruned.of(key, run.UID)
 	if o.settled() {
 		return o, o.readPods(ctx, from, key)
+	}
+	if err := r.readTenant(ctx, from, &o); err != nil {
+		return o, err
 	}
 	if err := o.readJobs(ctx, from); err != nil {
 		return o, err

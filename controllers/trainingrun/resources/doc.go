@@ -1,5 +1,6 @@
 // Package resources builds the children of a TrainingRun: one batch/v1 Job for each
-// attempt, a headless Service for a run with several nodes, and nothing else. It is
+// attempt, for a run with several nodes a headless Service and, in a tenant's Namespace, a
+// NetworkPolicy that lets them talk to each other, and nothing else. It is
 // pure: from the run, the snapshot of its dataset and the operator's options to the
 // complete object. The golden files under testdata show the result.
 //
@@ -39,4 +40,5 @@
 //	pod.go       the Pod: containers, volumes
 //	env.go       the environment of the trainer and of the stagers
 //	service.go   the Service, and the names by which nodes find each other
+//	network.go   the NetworkPolicy
 package resources

@@ -37,6 +37,8 @@ type Options struct {
 	TrustBundle string
 	// ArtifactsStore is the identity of the store that the artifacts go to.
 	ArtifactsStore string
+	// RuntimeClass that the Pods run in. "": the node's own.
+	RuntimeClass string
 }
 
 // Attempt is what differs from one Job of a run to the next.

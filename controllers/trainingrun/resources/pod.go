@@ -64,6 +64,9 @@ func pod(run *v1alpha1.TrainingRun, attempt Attempt, options Options) corev1.Pod
 			tokenVolume(options.TrustBundle),
 		},
 	}
+	if options.RuntimeClass != "" {
+		spec.RuntimeClassName = ptr.To(options.RuntimeClass)
+	}
 	if run.Spec.Nodes.Size() > 1 {
 		spec.Subdomain = ServiceName(run)
 	}

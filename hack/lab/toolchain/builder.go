@@ -26,7 +26,7 @@ type Builder struct {
 
 // Select returns the named tools in the catalogue's order; no name means all.
 func Select(names ...string) ([]Tool, error) {
-	all := Catalogue()
+	all := All()
 	known := make([]string, len(all))
 	for i, t := range all {
 		known[i] = t.Name
@@ -65,6 +65,12 @@ func (b Builder) Ensure(ctx context.Context, tools []Tool, quiet bool) error {
 }
 
 func (b Builder) ensure(ctx context.Context, t Tool, quiet bool) error {
+	if t.installed() {
+		if quiet {
+			return nil
+		}
+		return b.Console.Step("tool "+t.Name, func() (string, error) { return t.Version + " ready", nil })
+	}
 	stamp, err := Stamp(t, os.DirFS(b.LabDir))
 	if err != nil {
 		return err
@@ -95,13 +101,11 @@ func (b Builder) build(ctx context.Context, t Tool, stamp string) error {
 		return fmt.Errorf("make build folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(fresh) }()
-
-	dir, args := b.command(t, fresh)
-	cgo := "CGO_ENABLED=0"
-	if t.CGO {
-		cgo = "CGO_ENABLED=1"
+	bring := b.compile
+	if t.NPM.Name != "" {
+		bring = b.fetch
 	}
-	if err := b.logged(ctx, t.Name, []string{cgo, "GOBIN=" + fresh}, dir, args...); err != nil {
+	if err := bring(ctx, t, fresh); err != nil {
 		return err
 	}
 	for _, file := range t.Provides {
@@ -115,6 +119,16 @@ func (b Builder) build(ctx context.Context, t Tool, stamp string) error {
 		}
 	}
 	return writeStamp(b.Bin, t.Name, stamp)
+}
+
+// compile builds a tool of Go into the folder out.
+func (b Builder) compile(ctx context.Context, t Tool, out string) error {
+	dir, args := b.command(t, out)
+	cgo := "CGO_ENABLED=0"
+	if t.CGO {
+		cgo = "CGO_ENABLED=1"
+	}
+	return b.logged(ctx, t.Name, []string{cgo, "GOBIN=" + out}, dir, args...)
 }
 
 // command is the go command that builds a tool into the folder out.

@@ -11,7 +11,15 @@ const (
 	kubeVersion       = "v1.37.2"
 	etcdVersion       = "v3.7.3"
 	corednsVersion    = "v1.15.0"
+	axeVersion        = "4.14.1"
 )
+
+// axeIntegrity is what the npm registry says of that version of axe-core: the digest of
+// its archive.
+const axeIntegrity = "sha512-FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+
+// debianVersion is of a tool that is Debian's own: whichever the distribution has.
+const debianVersion = "Debian's"
 
 const stripped = "-s -w"
 
@@ -29,7 +37,8 @@ var KubeParts = []string{
 	"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl",
 }
 
-// Tool is one thing the lab needs and how it is built.
+// Tool is one thing the lab, or a test, needs and how it is built. One that is neither
+// built nor fetched (no Source, Packages or NPM) is what its Debian packages bring.
 type Tool struct {
 	// Name is what "lab tools NAME" calls it.
 	Name    string
@@ -45,15 +54,38 @@ type Tool struct {
 	// that the folder has its own go.mod.
 	Source    string
 	OwnModule bool
-	Tags      string
-	LDFlags   string
-	CGO       bool
+	// NPM is a package of the npm registry, of which the provided files are taken.
+	NPM     NPMPackage
+	Tags    string
+	LDFlags string
+	CGO     bool
 	// Debian lists the packages without which it can't be built or run.
 	Debian []DebianPackage
 }
 
-// Catalogue lists every tool in the order of building: what the unit tests
-// need comes first.
+// installed tells whether the tool is nothing but packages of Debian.
+func (t Tool) installed() bool {
+	return t.Source == "" && len(t.Packages) == 0 && t.NPM.Name == ""
+}
+
+// All lists what "lab tools" knows: the lab's own tools, and those of tests.
+func All() []Tool { return append(Catalogue(), testTools()...) }
+
+// testTools are what the tests of the portal run: a real database server, a real browser,
+// and a checker for what people who can't see or use a mouse meet on its pages.
+func testTools() []Tool {
+	return []Tool{
+		{Name: "postgres", Version: debianVersion, Debian: []DebianPackage{postgresql}},
+		{Name: "chromium", Version: debianVersion, Debian: []DebianPackage{chromium, fonts}},
+		{
+			Name: "axe", Version: axeVersion, Provides: []string{"axe.min.js"}, Debian: []DebianPackage{npm},
+			NPM: NPMPackage{Name: "axe-core", Integrity: axeIntegrity},
+		},
+	}
+}
+
+// Catalogue lists every tool of the lab itself in the order of building: what the unit
+// tests need comes first.
 func Catalogue() []Tool {
 	return []Tool{
 		{

@@ -18,6 +18,9 @@ import (
 func Stamp(t Tool, sources fs.FS) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q\n", []any{t.Name, t.Version, t.Packages, t.Source, t.Tags, t.LDFlags, t.CGO, t.Provides})
+	if t.NPM.Name != "" {
+		fmt.Fprintf(h, "%q\n", t.NPM)
+	}
 	if t.Source == "" {
 		return hex.EncodeToString(h.Sum(nil)), nil
 	}

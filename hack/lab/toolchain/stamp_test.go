@@ -35,6 +35,7 @@ func TestStampChangesWithWhatNeedsARebuild(t *testing.T) {
 		"another package":     {change: func(tool *Tool, _ fstest.MapFS) { tool.Debian = []DebianPackage{iptables} }},
 		"another version":     {change: func(tool *Tool, _ fstest.MapFS) { tool.Version = "v2" }, rebuild: true},
 		"another flag":        {change: func(tool *Tool, _ fstest.MapFS) { tool.LDFlags = "" }, rebuild: true},
+		"another digest":      {change: func(tool *Tool, _ fstest.MapFS) { tool.NPM = NPMPackage{Name: "x", Integrity: "y"} }, rebuild: true},
 		"cgo":                 {change: func(tool *Tool, _ fstest.MapFS) { tool.CGO = true }, rebuild: true},
 		"a changed source":    {change: func(_ *Tool, f fstest.MapFS) { f["tools/x/main.go"].Data = []byte("x") }, rebuild: true},
 		"a source more":       {change: func(_ *Tool, f fstest.MapFS) { f["tools/x/go.mod"] = &fstest.MapFile{} }, rebuild: true},
@@ -88,14 +89,22 @@ func TestBuiltNeedsStampAndEveryFile(t *testing.T) {
 	}
 }
 
-func TestEveryToolOfTheCatalogueCanBeBuilt(t *testing.T) {
+func TestEveryToolCanBeBroughtInOneWay(t *testing.T) {
 	t.Parallel()
-	for _, tool := range Catalogue() {
-		if len(tool.Provides) == 0 || tool.Version == "" {
-			t.Errorf("%s says not what it provides or its version", tool.Name)
+	for _, tool := range All() {
+		ways := 0
+		for _, has := range []bool{tool.Source != "", len(tool.Packages) > 0, tool.NPM.Name != ""} {
+			if has {
+				ways++
+			}
 		}
-		if (tool.Source == "") == (len(tool.Packages) == 0) {
-			t.Errorf("%s needs either a source folder or packages", tool.Name)
+		if tool.installed() {
+			ways = len(tool.Debian) - len(tool.Provides)
+		} else if len(tool.Provides) == 0 {
+			t.Errorf("%s says not what it provides", tool.Name)
+		}
+		if tool.Version == "" || ways < 1 || (ways > 1 && !tool.installed()) {
+			t.Errorf("%s needs a version, and either a source folder, packages of Go, of npm, or of Debian alone", tool.Name)
 		}
 		if tool.Source == "" {
 			continue
@@ -106,11 +115,21 @@ func TestEveryToolOfTheCatalogueCanBeBuilt(t *testing.T) {
 	}
 }
 
+// TestLabNeedsNoBrowser: what "lab up" brings must stay what the lab runs.
+func TestLabNeedsNoBrowser(t *testing.T) {
+	t.Parallel()
+	for _, tool := range Catalogue() {
+		if tool.installed() || tool.NPM.Name != "" {
+			t.Errorf("%s is no program of the lab", tool.Name)
+		}
+	}
+}
+
 func TestSelectKeepsTheCatalogueOrderAndRefusesStrangers(t *testing.T) {
 	t.Parallel()
-	got, err := Select("minio", "kube")
-	if err != nil || len(got) != 2 || got[0].Name != "kube" {
-		t.Errorf("got %v, %v; want kube, minio", got, err)
+	got, err := Select("axe", "minio", "kube")
+	if err != nil || len(got) != 3 || got[0].Name != "kube" || got[2].Name != "axe" {
+		t.Errorf("got %v, %v; want kube, minio, axe", got, err)
 	}
 	if _, err := Select("docker"); err == nil {
 		t.Error("an unknown tool is no error")

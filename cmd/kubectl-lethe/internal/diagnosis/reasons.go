@@ -69,6 +69,14 @@ var reasons = map[string]reason{
 		"Something else has the name that the run's nodes would find each other by.",
 		[]string{"Delete the Service of that name, or start a run under another name."},
 	},
+	v1alpha1.ReasonPaymentRequired: {
+		"The billing of namespace NS is suspended. Runs wait, or were stopped at a checkpoint; nothing is lost.",
+		[]string{"Settle what is open; the run then goes on by itself."},
+	},
+	v1alpha1.ReasonTenantNotReady: {
+		"The operator is still setting the namespace up, or something keeps it from that.",
+		[]string{justWait, "If it lasts: " + tellAdmin},
+	},
 	v1alpha1.ReasonImagePull: {
 		"A node can not get the trainer's image.",
 		[]string{

@@ -1,0 +1,125 @@
+package browser_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// Widths and colours that pages are looked at in.
+const (
+	wide   = 1280
+	narrow = 360
+	light  = "light"
+	dark   = "dark"
+)
+
+// look sets width and colours.
+func (p *page) look(width int64, colours string) {
+	p.t.Helper()
+	p.call(func(ctx context.Context) error {
+		_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600,
+		})
+		if err != nil {
+			return err
+		}
+		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: colours}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		})
+		return err
+	})
+}
+
+// check looks at the page as it is, narrow and wide, in light and dark: nothing may be
+// wider than the window, and axe-core may find nothing serious. Pictures are kept under
+// the page's name.
+func (p *page) check(name string) {
+	p.t.Helper()
+	for _, width := range []int64{narrow, wide} {
+		for _, colours := range []string{dark, light} {
+			p.look(width, colours)
+			p.fits(name, width)
+			p.accessible(fmt.Sprintf("%s, %d px, %s", name, width, colours))
+			if shared.shots != "" {
+				p.picture(filepath.Join(shared.shots, fmt.Sprintf("%s-%d-%s.png", name, width, colours)))
+			}
+		}
+	}
+}
+
+// fits fails for a page that has to be scrolled sideways (WCAG 2.2, 1.4.10).
+func (p *page) fits(name string, width int64) {
+	p.t.Helper()
+	is, ok := ask[int64](p, `document.documentElement.scrollWidth`)
+	if !ok || is > width {
+		p.t.Errorf("%s: the page is %d px wide in a window of %d px", name, is, width)
+	}
+}
+
+// picture is of the whole page.
+func (p *page) picture(path string) {
+	p.t.Helper()
+	size, _ := ask[[]float64](p, `[document.documentElement.clientWidth, document.documentElement.scrollHeight]`)
+	if len(size) != 2 {
+		p.t.Error("the page has no size")
+		return
+	}
+	beyond := true
+	shot, err := chromedp.Call(p.ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+		CaptureBeyondViewport: &beyond, Clip: &cdppage.Viewport{Width: size[0], Height: max(size[1], 600), Scale: 1},
+	})
+	if err != nil {
+		p.t.Errorf("take a picture: %v", err)
+		return
+	}
+	if err := os.WriteFile(path, shot.Data, 0o644); err != nil { //nolint:gosec // G306: a picture of a test
+		p.t.Error(err)
+	}
+}
+
+// violation is what axe-core finds.
+type violation struct {
+	ID     string `json:"id"`
+	Impact string `json:"impact"`
+	Help   string `json:"help"`
+	Nodes  []struct {
+		HTML    string `json:"html"`
+		Summary string `json:"failureSummary"`
+	} `json:"nodes"`
+}
+
+// accessible fails for what axe-core calls serious or critical, by all its rules for WCAG
+// 2.2 AA and its best practices.
+func (p *page) accessible(what string) {
+	p.t.Helper()
+	p.do(chromedp.Evaluate[chromedp.Void](shared.axe + "; undefined"))
+	found, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](
+		`axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.fail("%s: run axe-core: %v", what, err)
+	}
+	var violations []violation
+	if err := json.Unmarshal([]byte(found), &violations); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, v := range violations {
+		var where []string
+		for _, node := range v.Nodes {
+			where = append(where, node.HTML+"\n    "+strings.ReplaceAll(node.Summary, "\n", "\n    "))
+		}
+		text := fmt.Sprintf("%s: %s (%s): %s\n  %s", what, v.ID, v.Impact, v.Help, strings.Join(where, "\n  "))
+		if v.Impact == "serious" || v.Impact == "critical" {
+			p.t.Error(text)
+		} else {
+			p.t.Log(text)
+		}
+	}
+}

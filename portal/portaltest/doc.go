@@ -1,0 +1,3 @@
+// Package portaltest holds what tests of the portal share: a store, keys, a clock,
+// randomness, and well-formed people.
+package portaltest

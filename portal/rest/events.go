@@ -1,0 +1,102 @@
+package rest
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/portal"
+)
+
+// Bounds of a page of events.
+const (
+	defaultEvents = 50
+	maxEvents     = 200
+)
+
+// Event is one security event of the account. IP is absent when it is not known or not the
+// person's own.
+type Event struct {
+	ID        string    `json:"id"`
+	Time      time.Time `json:"time"`
+	Kind      string    `json:"kind"`
+	IP        string    `json:"ip,omitempty"`
+	Country   string    `json:"country"`
+	UserAgent string    `json:"userAgent"`
+}
+
+// EventPage is the answer to GET /api/v1/events, newest first. Next is the value of
+// "after" for the next page; absent on the last.
+type EventPage struct {
+	Events []Event `json:"events"`
+	Next   string  `json:"next,omitempty"`
+}
+
+// events handles GET /api/v1/events.
+func (s *Server) events(r *request) (any, error) {
+	query := r.URL.Query()
+	limit, err := parseLimit(query.Get("limit"))
+	if err != nil {
+		return nil, err
+	}
+	after, err := parseCursor(query.Get("after"))
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.Auth.OwnEvents(r.Context(), r.who, after, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	var page EventPage
+	if len(found) > limit {
+		found = found[:limit]
+		page.Next = formatCursor(portal.EventCursor{Time: found[limit-1].Time, ID: found[limit-1].ID})
+	}
+	page.Events = make([]Event, len(found))
+	for i, e := range found {
+		page.Events[i] = Event{
+			ID: string(e.ID), Time: e.Time.UTC(), Kind: string(e.Kind), Country: e.Country, UserAgent: e.UserAgent,
+		}
+		if e.IP.IsValid() {
+			page.Events[i].IP = e.IP.String()
+		}
+	}
+	return page, nil
+}
+
+func parseLimit(text string) (int, error) {
+	if text == "" {
+		return defaultEvents, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxEvents {
+		return 0, portal.Invalid("limit", "limit is a number from 1 to 200.")
+	}
+	return limit, nil
+}
+
+// A cursor is the time in microseconds since 1970, a dot, and the id.
+
+func formatCursor(c portal.EventCursor) string {
+	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "." + string(c.ID)
+}
+
+func parseCursor(text string) (portal.EventCursor, error) {
+	if text == "" {
+		return portal.EventCursor{}, nil
+	}
+	micros, id, ok := strings.Cut(text, ".")
+	at, err := strconv.ParseInt(micros, 10, 64)
+	if !ok || err != nil || at <= 0 || at > maxMicros || !isID(id) {
+		return portal.EventCursor{}, portal.Invalid("after", "after is the value of next of the page before, unchanged.")
+	}
+	return portal.EventCursor{Time: time.UnixMicro(at).UTC(), ID: portal.EventID(id)}, nil
+}
+
+// maxMicros is the year 9999, which is as far as databases go.
+const maxMicros = 253_402_300_799_999_999
+
+// isID reports whether a text has the form of an identifier of package portal.
+func isID(text string) bool {
+	return len(text) == 26 && strings.Trim(text, "abcdefghijkmnpqrstuvwxyz23456789") == ""
+}

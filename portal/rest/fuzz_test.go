@@ -1,0 +1,35 @@
+package rest
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func FuzzParseCursor(f *testing.F) {
+	for _, text := range []string{"", "1.abcdefghijkmnpqrstuvwxyz23", "9223372036854775807.abcdefghijkmnpqrstuvwxyz23", "+1.abcdefghijkmnpqrstuvwxyz23", "."} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseCursor(text)
+		if err != nil || text == "" {
+			return
+		}
+		again, err := parseCursor(formatCursor(c))
+		if err != nil || again != c {
+			t.Errorf("%q is %v, written and read again %v, %v", text, c, again, err)
+		}
+	})
+}
+
+func FuzzBearer(f *testing.F) {
+	for _, text := range []string{"Bearer x", "bearer  x ", "Bearer", "Basic x", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		secret, ok := bearer(http.Header{"Authorization": {text}})
+		if ok && (secret == "" || strings.TrimSpace(secret) != secret || !strings.Contains(text, secret)) {
+			t.Errorf("%q gave %q", text, secret)
+		}
+	})
+}

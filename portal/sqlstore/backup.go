@@ -1,0 +1,131 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// ErrNotSQLite says that backups of PostgreSQL are made with its own tools (pg_dump,
+// pg_basebackup).
+var ErrNotSQLite = errors.New("this is done with PostgreSQL's own tools: pg_dump, pg_restore")
+
+// Backup writes a copy of a SQLite database, as of one moment, to a path where nothing
+// is. Writers go on meanwhile. Only the owner may read the copy. It is whole or not there.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.path == "" {
+		return ErrNotSQLite
+	}
+	err := makeWhole(path, func(part string) error {
+		// A connection of its own, so that nobody waits for it.
+		db, err := connectSQLite(s.path, Options{BusyTimeout: defaultBusyTimeout}, url.Values{})
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(ctx, `VACUUM INTO ?`, part)
+		return errors.Join(err, db.Close())
+	})
+	if err != nil {
+		return fmt.Errorf("back the database up: %w", err)
+	}
+	return nil
+}
+
+// Restore copies a backup of a SQLite database to a path where no database is, and checks
+// that the copy is sound. The key file is not part of either.
+func Restore(ctx context.Context, backup, path string) error {
+	// SQLite would take these for the new file's log.
+	for _, ending := range []string{"-wal", "-shm", "-journal"} {
+		if _, err := os.Lstat(path + ending); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("restore the database: %s is there: move the old database away with all its files", path+ending)
+		}
+	}
+	err := makeWhole(path, func(part string) error {
+		if err := copyFile(backup, part); err != nil {
+			return err
+		}
+		return checkSQLite(ctx, part)
+	})
+	if err != nil {
+		return fmt.Errorf("restore the database: %w", err)
+	}
+	return nil
+}
+
+// makeWhole has a file written beside the path, and moves it there when it is on the disk.
+func makeWhole(path string, write func(part string) error) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("find the folder: %w", err)
+	}
+	// The place is taken first: a file that is there is never replaced.
+	place, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("take the place: %w", err)
+	}
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*") // mode 0600
+	if err != nil {
+		return errors.Join(fmt.Errorf("make a file: %w", err), place.Close(), os.Remove(path))
+	}
+	err = write(part.Name())
+	if err == nil {
+		err = part.Sync()
+	}
+	if err == nil {
+		err = os.Rename(part.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, part.Close(), place.Close(), os.Remove(part.Name()), os.Remove(path))
+	}
+	return errors.Join(part.Close(), place.Close(), syncFolder(filepath.Dir(path)))
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("open the backup: %w", err)
+	}
+	defer source.Close() //nolint:errcheck // It was only read.
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the copy: %w", err)
+	}
+	if _, err := io.Copy(target, source); err != nil {
+		return errors.Join(fmt.Errorf("copy the backup: %w", err), target.Close())
+	}
+	return target.Close()
+}
+
+// checkSQLite reads all of a file that nobody else uses, without changing it.
+func checkSQLite(ctx context.Context, path string) error {
+	// Immutable: no log is looked for and none is left.
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: "immutable=1"}).String())
+	if err != nil {
+		return err
+	}
+	finding := ""
+	err = db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&finding)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("check the backup: %w", err)
+	}
+	if finding != "ok" {
+		return errors.New("check the backup: it is damaged")
+	}
+	return nil
+}
+
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open the folder: %w", err)
+	}
+	if err := errors.Join(folder.Sync(), folder.Close()); err != nil {
+		return fmt.Errorf("write the folder to the disk: %w", err)
+	}
+	return nil
+}

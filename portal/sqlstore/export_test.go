@@ -1,0 +1,12 @@
+package sqlstore
+
+import "database/sql"
+
+// DB is the pool of writers, for tests that go behind the store's back.
+func (s *Store) DB() *sql.DB { return s.writer }
+
+// Readers is the pool of readers.
+func (s *Store) Readers() *sql.DB { return s.reader }
+
+// MaxTries is how often a write is run.
+const MaxTries = maxTries

@@ -1,0 +1,82 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/portal"
+)
+
+// historyLength is how many events a page of the history shows.
+const historyLength = 50
+
+type historyPage struct {
+	Page
+	Events []eventRow
+	// Older is the query of the next page; "" for the last one.
+	Older string
+	// Days is how long events are kept.
+	Days int
+}
+
+// eventRow is an event as its person sees it: without the address it came from, which is
+// somebody else's when the event is an attack.
+type eventRow struct {
+	Time             time.Time
+	Kind             portal.EventKind
+	Grave            bool
+	Browser, Country string
+}
+
+func (s *Server) eventRows(events []portal.Event) []eventRow {
+	rows := make([]eventRow, 0, len(events))
+	for _, e := range events {
+		rows = append(rows, eventRow{e.Time, e.Kind, happenings[e.Kind].Grave, s.browser(e.UserAgent), e.Country})
+	}
+	return rows
+}
+
+func (s *Server) history(w http.ResponseWriter, r *request) error {
+	after, err := parseCursor(r.URL.Query().Get("before"))
+	if err != nil {
+		return err
+	}
+	events, err := s.auth.OwnEvents(r.Context(), *r.who, after, historyLength+1)
+	if err != nil {
+		return err
+	}
+	page := &historyPage{
+		Page: s.accountPage(r, "Security history", "/account/history"),
+		Days: int(portal.EventRetention / (24 * time.Hour)),
+	}
+	if len(events) > historyLength {
+		events = events[:historyLength]
+		last := events[historyLength-1]
+		page.Older = formatCursor(portal.EventCursor{Time: last.Time, ID: last.ID})
+	}
+	page.Events = s.eventRows(events)
+	return s.render(w, r, "history", page)
+}
+
+// formatCursor and parseCursor write a place in the history into a query: microseconds
+// since 1970, a dot, the event's id.
+func formatCursor(c portal.EventCursor) string {
+	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "." + string(c.ID)
+}
+
+func parseCursor(text string) (portal.EventCursor, error) {
+	if text == "" {
+		return portal.EventCursor{}, nil
+	}
+	micros, id, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(micros, 10, 64)
+	const idLength = 26
+	if err != nil || n < 0 || len(id) != idLength || strings.ContainsFunc(id, notIDRune) {
+		return portal.EventCursor{}, portal.ErrNotFound
+	}
+	return portal.EventCursor{Time: time.UnixMicro(n).UTC(), ID: portal.EventID(id)}, nil
+}
+
+func notIDRune(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') }

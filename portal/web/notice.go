@@ -1,0 +1,50 @@
+package web
+
+import "net/http"
+
+// notice is what was just done, said on the page after a redirect.
+type notice string
+
+const (
+	noticeSignedOut       notice = "signed-out"
+	noticeVerified        notice = "verified"
+	noticePasswordChanged notice = "password-changed"
+	noticePasswordReset   notice = "password-reset"
+	noticeEmailAsked      notice = "email-asked"
+	noticeEmailChanged    notice = "email-changed"
+	noticeEmailUndone     notice = "email-undone"
+	noticeTOTPRemoved     notice = "totp-removed"
+	noticeSessionEnded    notice = "session-ended"
+	noticeSessionsEnded   notice = "sessions-ended"
+	noticeTokenRevoked    notice = "token-revoked"
+	noticeDeviceKnown     notice = "device-known"
+	noticeLinkMailed      notice = "link-mailed"
+	noticeAgain           notice = "again"
+)
+
+// notices are all of them, with their words. The staff's pages add theirs.
+var notices = map[notice]string{
+	noticeSignedOut:       "You are signed out.",
+	noticeVerified:        "Your email address is confirmed. You can sign in now.",
+	noticePasswordChanged: "Your password was changed. All other sessions were ended.",
+	noticePasswordReset:   "Your password was changed and all sessions were ended. Sign in with the new one.",
+	noticeEmailAsked:      "We sent a link to the new address. Your address changes when you open it and confirm.",
+	noticeEmailChanged:    "Your email address was changed.",
+	noticeEmailUndone:     "Your old email address is back, and all sessions were ended. Now set a new password.",
+	noticeTOTPRemoved:     "Two-factor sign-in is off. Your recovery codes no longer work.",
+	noticeSessionEnded:    "The session was ended.",
+	noticeSessionsEnded:   "All other sessions were ended.",
+	noticeTokenRevoked:    "The token was revoked. Programs that use it are refused from now on.",
+	noticeDeviceKnown:     "This browser is confirmed. You can sign in now.",
+	noticeLinkMailed:      "If there is something to confirm for this address, a new link is on its way.",
+	noticeAgain:           "Thank you. Please do that once more: what you had entered was not kept.",
+}
+
+// noticeOf gives the words of the notice that a browser brought back; "" for none.
+func noticeOf(r *http.Request) string {
+	found := r.CookiesNamed(cookieNotice)
+	if len(found) != 1 {
+		return ""
+	}
+	return notices[notice(found[0].Value)]
+}

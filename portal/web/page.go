@@ -1,0 +1,112 @@
+package web
+
+import (
+	"net/http"
+
+	"github.com/lethe-dev/lethe/portal"
+)
+
+// Page is what the layout needs; each page's struct embeds it. Make it with newPage.
+type Page struct {
+	Service string
+	Title   string
+	// Who is signed in; nil for nobody.
+	Who *Visitor
+	// Nav is the menu at the side; empty for pages without one.
+	Nav []NavItem
+	// Notice says what was just done; "" for nothing.
+	Notice string
+	// Problems are shown above the form, each linked to its field, and beside the field.
+	Problems []Problem
+	// Status is the answer's; 0 is 200.
+	Status    int
+	RequestID string
+	// StartRun is where the button "Start Run" leads; "" hides it.
+	StartRun string
+	// Wide pages have tables.
+	Wide bool
+	// Partial is true when htmx asked for a part of the page.
+	Partial bool
+}
+
+// Visitor is who is signed in, as the header shows it.
+type Visitor struct {
+	Email string
+	// Admin is where the staff's pages begin for this person; "" for none.
+	Admin string
+}
+
+// NavItem is a line of the menu.
+type NavItem struct {
+	Path, Label string
+	Current     bool
+}
+
+// Problem is something that a person has to change. Field is "" when it is no field's.
+type Problem struct{ Field, Message string }
+
+func (p *Page) shell() *Page { return p }
+
+func (p *Page) status() int {
+	if p.Status == 0 {
+		return http.StatusOK
+	}
+	return p.Status
+}
+
+// Problem gives what is wrong with a field, "" for nothing.
+func (p *Page) Problem(field string) string {
+	for _, problem := range p.Problems {
+		if problem.Field == field {
+			return problem.Message
+		}
+	}
+	return ""
+}
+
+// newPage is a page without a menu.
+func (s *Server) newPage(r *request, title string) Page {
+	p := Page{Service: s.name, Title: title, RequestID: r.client.RequestID, Notice: noticeOf(r.Request), Partial: r.partial()}
+	if r.who != nil {
+		p.Who = &Visitor{Email: string(r.who.Account.Email), Admin: s.adminStart(*r.who)}
+	}
+	return p
+}
+
+// accountMenu is the menu of a person's own pages.
+var accountMenu = []NavItem{
+	{Path: "/account", Label: "Overview"},
+	{Path: "/account/password", Label: "Password"},
+	{Path: "/account/two-factor", Label: "Two-factor sign-in"},
+	{Path: "/account/email", Label: "Email address"},
+	{Path: "/account/sessions", Label: "Sessions"},
+	{Path: "/account/tokens", Label: "API tokens"},
+	{Path: "/account/history", Label: "Security history"},
+}
+
+// accountPage is one of the person's own pages; current is its path in the menu.
+func (s *Server) accountPage(r *request, title, current string) Page {
+	p := s.newPage(r, title)
+	p.Nav = menu(accountMenu, current)
+	return p
+}
+
+// menu marks the current line.
+func menu(items []NavItem, current string) []NavItem {
+	marked := make([]NavItem, len(items))
+	for i, item := range items {
+		item.Current = item.Path == current
+		marked[i] = item
+	}
+	return marked
+}
+
+// adminStart is where the staff's pages begin for who is signed in; "" for none.
+func (s *Server) adminStart(who portal.Principal) string {
+	for _, route := range s.adminRoutes() {
+		if route.Method == http.MethodGet && who.May(route.Access.permission) {
+			return route.Pattern
+		}
+	}
+	return ""
+}

@@ -1,0 +1,96 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Dependencies is what the pages need; all of it is required but Observe.
+type Dependencies struct {
+	Auth    Auth
+	Review  Review
+	Clients Clients
+	Log     *slog.Logger
+	Now     func() time.Time
+	Random  io.Reader
+	// Browser gives the family and system of a User-Agent ("Firefox on Linux").
+	Browser func(userAgent string) string
+	// Observe is told of each answer, for metrics; pattern is the route's, "" for none, so
+	// that it is bounded. May be nil.
+	Observe func(pattern string, status int, took time.Duration)
+}
+
+// Options choose what may differ between installations. The zero value works.
+type Options struct {
+	// ServiceName is what pages call us; "Lethe" when empty.
+	ServiceName string
+}
+
+// Server answers with pages. Use New.
+type Server struct {
+	auth    Auth
+	review  Review
+	clients Clients
+	log     *slog.Logger
+	now     func() time.Time
+	random  io.Reader
+	browser func(userAgent string) string
+	observe func(pattern string, status int, took time.Duration)
+	name    string
+
+	assets    *assets
+	templates map[string]*template.Template
+	mux       *http.ServeMux
+	routes    map[string]Route // by "METHOD pattern"
+	handler   http.Handler
+	// crossSite bounds the events that strangers can make us write.
+	crossSite *rate.Limiter
+}
+
+// New makes the pages. An error is a mistake in a template or in the wiring.
+func New(with Dependencies, options Options) (*Server, error) {
+	if with.Auth == nil || with.Review == nil || with.Clients == nil || with.Log == nil || with.Now == nil || with.Random == nil || with.Browser == nil {
+		return nil, errors.New("make the pages: a dependency is missing")
+	}
+	s := &Server{
+		auth: with.Auth, review: with.Review, clients: with.Clients,
+		log: with.Log, now: with.Now, random: with.Random, browser: with.Browser, observe: with.Observe,
+		name:      options.ServiceName,
+		mux:       http.NewServeMux(),
+		routes:    map[string]Route{},
+		crossSite: rate.NewLimiter(1, 30),
+	}
+	if s.name == "" {
+		s.name = "Lethe"
+	}
+	if s.observe == nil {
+		s.observe = func(string, int, time.Duration) {}
+	}
+	var err error
+	if s.assets, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	if s.templates, err = parseTemplates(s.assets); err != nil {
+		return nil, err
+	}
+	for _, route := range s.Routes() {
+		key := route.Method + " " + route.Pattern
+		if route.handle == nil {
+			return nil, fmt.Errorf("make the pages: route %s has no handler", key)
+		}
+		s.routes[key] = route
+		s.mux.Handle(key, s.serve(route))
+	}
+	s.handler = s.middleware(http.HandlerFunc(s.dispatch))
+	return s, nil
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
