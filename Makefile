@@ -28,7 +28,7 @@ generate: ## Generate deepcopy, apply configurations, CRDs and RBAC.
 	$(TOOL) controller-gen object paths=./api/...
 	$(TOOL) controller-gen applyconfiguration paths=./api/...
 	$(TOOL) controller-gen crd paths=./api/... output:crd:dir=config/crd/bases
-	$(TOOL) controller-gen rbac:roleName=lethe-manager paths="{./controllers/...,./cmd/manager/...}" output:rbac:dir=config/rbac
+	$(TOOL) controller-gen rbac:roleName=lethe-manager paths="{./controllers/...,./cmd/manager/...,./webhook/...}" output:rbac:dir=config/rbac
 
 fmt: ## Format the code.
 	$(TOOL) golangci-lint fmt

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/api/v1alpha1/validation"
 	"github.com/lethe-dev/lethe/controllers/datasetretention"
 	"github.com/lethe-dev/lethe/controllers/erasure/sweeper"
 	"github.com/lethe-dev/lethe/controllers/objectstore"
@@ -21,15 +23,19 @@ import (
 type config struct {
 	// namespace that the operator itself runs in.
 	namespace string
-	// metricsAddress, healthAddress and brokerAddress are listened on.
+	// metricsAddress, healthAddress, brokerAddress and webhookAddress are listened on.
 	metricsAddress string
 	healthAddress  string
 	brokerAddress  string
+	webhookAddress string
 	// brokerURL is how pods reach the broker, brokerPublicURL how people do.
 	brokerURL       string
 	brokerPublicURL string
 	// stagerImage runs beside every trainer.
 	stagerImage string
+	// allowedRegistries are those whose images run in tenants' namespaces by any name,
+	// each up to a slash.
+	allowedRegistries []string
 	// storeDir holds endpoint, accessKey, secretKey and ca.crt of the store, as a
 	// mounted Secret does.
 	storeDir string
@@ -49,7 +55,10 @@ type config struct {
 	sweep sweepConfig
 	// credentialLife is how long brokered credentials of the store live.
 	credentialLife time.Duration
-	leaderElect    bool
+	// billingGrace is how long runs go on whose tenant does not pay.
+	billingGrace time.Duration
+	tenants      tenantsConfig
+	leaderElect  bool
 	// logLevel is debug, info or error.
 	logLevel string
 }
@@ -72,6 +81,11 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.StringVar(&c.brokerAddress, "broker-bind-address", ":9443", "address of the broker (HTTPS)")
 	flags.StringVar(&c.brokerURL, "broker-url", "https://lethe-broker.lethe-system.svc", "URL of the broker for pods")
 	flags.StringVar(&c.brokerPublicURL, "broker-public-url", "", "URL of the broker for people; the one for pods if not set")
+	flags.StringVar(&c.webhookAddress, "webhook-bind-address", ":9444", "address of the admission webhooks (HTTPS); 0 for none")
+	flags.Func("allowed-registries", "registries whose images run in tenants' namespaces without a digest, with commas between them, each a host and perhaps a path (registry.example.com/team); none if not set", func(list string) (err error) {
+		c.allowedRegistries, err = validation.ParseRegistries(list)
+		return err
+	})
 	flags.StringVar(&c.stagerImage, "stager-image", "", "image of the stager (required)")
 	flags.StringVar(&c.storeDir, "store-dir", "/etc/lethe/store", "folder with endpoint, accessKey, secretKey and ca.crt of the object store")
 	flags.StringVar(&c.region, "store-region", "us-east-1", "region of the object store")
@@ -92,6 +106,9 @@ func parseConfig(args []string, env func(string) string, out io.Writer) (config,
 	flags.BoolVar(&c.sweep.unrecorded, "sweep-erase-unrecorded", false, "erase also data that the ledger does not know, after the grace; otherwise it is only reported, because a lost ledger would make all data such")
 	flags.BoolVar(&c.sweep.dryRun, "sweep-dry-run", false, "report what the sweeper finds and erase nothing of it")
 	flags.DurationVar(&c.credentialLife, "credential-life", broker.DefaultCredentialLife, "life of the store credentials that the broker gives out; twice the outage of the operator that running uploads should survive")
+	flags.DurationVar(&c.billingGrace, "billing-grace", 24*time.Hour, "how long runs go on after their tenant's billing was suspended, before they are stopped at a checkpoint; publish it")
+	flags.StringVar(&c.tenants.file, "tenant-config", "", "file with the tiers of tenants, their amounts and their network; the defaults if not set")
+	flags.Var(&c.tenants.storeCIDRs, "tenant-egress-store-cidr", "network where tenants' pods find the object store, or several with commas; needed, here or in --tenant-config, where the store's endpoint is a host name")
 	flags.BoolVar(&c.leaderElect, "leader-elect", false, "reconcile in one replica at a time")
 	flags.StringVar(&c.logLevel, "log-level", "info", "debug, info or error")
 	if err := flags.Parse(args); err != nil {
@@ -139,6 +156,9 @@ func (c config) validate() error {
 	}
 	if c.credentialLife < objectstore.MinSessionLife {
 		errs = append(errs, fmt.Errorf("--credential-life is at least %s, the shortest that STS gives", objectstore.MinSessionLife))
+	}
+	if c.billingGrace < 0 || c.billingGrace > v1alpha1.MaxBillingGrace {
+		errs = append(errs, fmt.Errorf("--billing-grace is not within 0 and %s", v1alpha1.MaxBillingGrace))
 	}
 	if !strings.Contains(" debug info error ", " "+c.logLevel+" ") {
 		errs = append(errs, fmt.Errorf("--log-level %q is not debug, info or error", c.logLevel))

@@ -29,6 +29,8 @@ func TestParseConfig(t *testing.T) {
 		"refuses a negative rate":            {args: append(required, "--erase-rate=-1"), wantErr: "--erase-rate"},
 		"refuses a life that STS can't give": {args: append(required, "--credential-life=1m"), wantErr: "at least 15m0s"},
 		"refuses an unknown log level":       {args: append(required, "--log-level=loud"), wantErr: `"loud"`},
+		"refuses a registry without a host":  {args: append(required, "--allowed-registries=library"), wantErr: "registry.example.com/team"},
+		"takes several registries":           {args: append(required, "--allowed-registries=ghcr.io/team, localhost:5000")},
 		"refuses arguments":                  {args: append(required, "now"), wantErr: `unexpected argument "now"`},
 	}
 	for name, tc := range tests {

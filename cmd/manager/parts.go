@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/controllers/objectstore"
 	"github.com/lethe-dev/lethe/controllers/staging/broker"
 	"github.com/lethe-dev/lethe/controllers/staging/discovery"
+	"github.com/lethe-dev/lethe/controllers/tenant"
 	"github.com/lethe-dev/lethe/controllers/trainingrun"
 )
 
@@ -25,10 +26,12 @@ import (
 type parts struct {
 	runs      *trainingrun.Reconciler
 	datasets  *datasetretention.Reconciler
+	tenants   *tenant.Reconciler
 	sweeper   *sweeper.Sweeper // nil: switched off
 	broker    *broker.Server
 	publisher *discovery.Publisher
 	keys      *receipts.Publisher
+	admission *admission
 	// naming gives the store its identity.
 	naming manager.RunnableFunc
 }
@@ -50,6 +53,9 @@ func newParts(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.WithT
 		naming: func(ctx context.Context) error { return v.nameStores(ctx, clk) },
 	}
 	if p.broker, err = newBroker(cfg, mgr, v, ca, clk); err != nil {
+		return nil, err
+	}
+	if p.admission, err = newAdmission(cfg, mgr, v.direct, ca, clk); err != nil {
 		return nil, err
 	}
 	if cfg.sweep.interval > 0 {
@@ -97,8 +103,12 @@ func (p *parts) reconcilers(cfg config, mgr ctrl.Manager, v *vault, clk clock.Pa
 	}, trainingrun.Options{
 		StagerImage: cfg.stagerImage, BrokerURL: cfg.brokerURL,
 		TrustBundle: discovery.TrustBundle, ArtifactsBucket: cfg.artifacts,
+		BillingGrace: cfg.billingGrace,
 	})
 	if err != nil {
+		return err
+	}
+	if p.tenants, err = newTenants(cfg, mgr, v.place.Endpoint, clk); err != nil {
 		return err
 	}
 	p.datasets, err = datasetretention.New(mgr.GetClient(), mgr.GetAPIReader(), datasetretention.Options{
@@ -128,10 +138,12 @@ func (p *parts) add(ctx context.Context, mgr ctrl.Manager) error {
 	err := errors.Join(
 		p.runs.SetupWithManager(ctx, mgr),
 		p.datasets.SetupWithManager(ctx, mgr),
+		p.tenants.SetupWithManager(mgr),
 		mgr.Add(p.broker),
 		mgr.Add(p.publisher),
 		mgr.Add(p.keys),
 		mgr.Add(p.naming),
+		p.admission.add(mgr),
 		mgr.AddReadyzCheck("broker", p.broker.Ready),
 	)
 	if p.sweeper == nil {

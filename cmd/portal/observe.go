@@ -31,7 +31,7 @@ func (s *site) observed(next http.Handler, route func(*http.Request) string) htt
 				level = slog.LevelWarn
 			}
 			log.Log(r.Context(), level, "A request was answered", "method", method, "route", pattern,
-				"status", seen.code(), "took", took, "request", seen.Header().Get(requestIDHeader))
+				"status", seen.code(), "milliseconds", took.Milliseconds(), "request", seen.Header().Get(requestIDHeader))
 		}()
 		next.ServeHTTP(seen, r)
 	})

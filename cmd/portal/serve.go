@@ -117,7 +117,7 @@ func (s *site) assemblePages() error {
 	if err != nil {
 		return err
 	}
-	api, err := rest.New(rest.Dependencies{Auth: s.auth, Clients: clients, Log: s.log, Now: time.Now})
+	api, err := rest.New(rest.Dependencies{Auth: s.auth, Clients: clients, Log: s.log, Now: time.Now, Browser: clientip.Browser})
 	if err != nil {
 		return err
 	}

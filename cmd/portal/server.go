@@ -82,7 +82,7 @@ func (s *servers) serve(ctx context.Context, people, ops net.Listener) error {
 // then gives requests drainLimit. Health and metrics answer to the last.
 func (s *servers) drain() error {
 	s.ready.draining.Store(true)
-	s.log.Info("Stopping", "delay", s.drainDelay, "limit", s.drainLimit)
+	s.log.Info("Stopping", "delay", s.drainDelay.String(), "limit", s.drainLimit.String())
 	if s.drainDelay > 0 {
 		<-time.After(s.drainDelay)
 	}

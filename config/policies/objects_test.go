@@ -92,7 +92,7 @@ func workloads(ns string) map[string]client.Object {
 		"limitranges": &corev1.LimitRange{ObjectMeta: named(ns), Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
 			Type: corev1.LimitTypeContainer, Default: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("99")},
 		}}}},
-		"serviceaccounts":        &corev1.ServiceAccount{ObjectMeta: named(ns), AutomountServiceAccountToken: ptr.To(true)},
+		"serviceaccounts": &corev1.ServiceAccount{ObjectMeta: named(ns), AutomountServiceAccountToken: ptr.To(true)},
 		"persistentvolumeclaims": &corev1.PersistentVolumeClaim{ObjectMeta: named(ns), Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
 			Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
@@ -228,7 +228,7 @@ func TestTenantChangesNoRunsParts(t *testing.T) {
 		"say that a Pod has ended":             {onPod(`{"status":{"phase":"Succeeded"}}`, "status"), saysForged},
 		"give a Pod another dataset":           {onPod(`{"metadata":{"labels":{"lethe.dev/dataset-uid":"1d5be7a2-0000-4000-8000-00000000000f"}}}`), saysForged},
 		"have more of the node":                {onPod(`{"spec":{"containers":[{"name":"trainer","resources":{"limits":{"cpu":"64"},"requests":{"cpu":"64"}}}]}}`, "resize"), saysForged},
-		"tolerate all taints":                  {onPod(`{"spec":{"tolerations":[{"operator":"Exists"}]}}`), saysForged},
+		"tolerate all taints":                  {onPod(`{"spec":{"tolerations":[{"operator":"Exists"},{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":300},{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":300}]}}`), saysForged},
 		"look into the stagers":                {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+pinned+`","targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
 		"look into the stagers, as if allowed": {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+allowedImage+`","targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
 		"keep a Pod for ever":                  {onPod(`{"metadata":{"finalizers":["example.com/for-ever"]}}`), saysForged},

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -183,7 +184,7 @@ func judge(o observed, r reading, options Options, since *string) verdict {
 		return verdict{Reason: v1alpha1.ReasonBillingMalformed, Message: r.billingErr.Error() + "; it counts as Suspended. " + stops(since, options)}
 	case r.tenant.Suspended:
 		return verdict{Reason: v1alpha1.ReasonPaymentRequired, Message: "billing is suspended, and no run starts. " + stops(since, options)}
-	case r.allowanceErr == v1alpha1.ErrNoAllowance: //nolint:errorlint // told apart by identity: never wrapped
+	case errors.Is(r.allowanceErr, v1alpha1.ErrNoAllowance):
 		return verdict{Reason: v1alpha1.ReasonAllowanceMissing, Message: r.allowanceErr.Error() + "; the tenant has no GPUs"}
 	case r.allowanceErr != nil:
 		return verdict{Reason: v1alpha1.ReasonAllowanceMalformed, Message: r.allowanceErr.Error() + "; the tenant has no GPUs"}

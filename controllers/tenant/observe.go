@@ -50,16 +50,23 @@ func (r *Reconciler) observe(ctx context.Context, name string) (observed, error)
 		if err != nil {
 			return o, fmt.Errorf("list %T of namespace %s: %w", list, name, err)
 		}
-		err = apimeta.EachListItem(list, func(item runtime.Object) error {
-			if object, ok := item.(client.Object); ok {
-				o.Ours = append(o.Ours, object)
-			}
-			return nil
-		})
-		if err != nil {
-			return o, fmt.Errorf("go through %T: %w", list, err)
+		if err := eachObject(list, func(object client.Object) { o.Ours = append(o.Ours, object) }); err != nil {
+			return o, err
 		}
 	}
 	o.Namespace = namespace
 	return o, nil
+}
+
+func eachObject(list client.ObjectList, visit func(client.Object)) error {
+	err := apimeta.EachListItem(list, func(item runtime.Object) error {
+		if object, ok := item.(client.Object); ok {
+			visit(object)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("go through %T: %w", list, err)
+	}
+	return nil
 }

@@ -205,7 +205,7 @@ func TestAConflictIsNotAnError(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, makeRun())
 	w.calls.err = apierrors.NewConflict(v1alpha1.Resource("trainingruns"), "r", errors.New("newer"))
-	w.calls.failAt = 5 // run, job, dataset, pods, then the status
+	w.calls.failAt = 6 // run, namespace, job, dataset, pods, then the status
 	if _, err := w.reconcile(); err != nil {
 		t.Errorf("a conflict is an error: %v", err)
 	}

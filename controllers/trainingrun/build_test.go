@@ -30,6 +30,7 @@ var testOptions = Options{
 	BrokerURL:       "https://lethe-broker.lethe-system.svc",
 	TrustBundle:     "lethe-broker",
 	ArtifactsBucket: "artifacts",
+	BillingGrace:    2 * time.Hour,
 }
 
 // testStore is the identity of the store.
@@ -332,6 +333,8 @@ func see(after time.Duration, run *v1alpha1.TrainingRun, facts ...any) observed 
 			o.Service = f
 		case *v1alpha1.TrainingRun:
 			o.From = f
+		case tenant:
+			o.Tenant = &f
 		case queueState:
 			o.Queue = f
 		case stray:

@@ -63,8 +63,8 @@ func TestOldCheckpointsAreClearedAwayOnce(t *testing.T) {
 	}
 	calls := w.calls.total
 	w.settle()
-	if again := w.calls.total - calls; again > 3 {
-		t.Errorf("%d calls when nothing is to do, want the run, the Job and the Pods", again)
+	if again := w.calls.total - calls; again > 4 {
+		t.Errorf("%d calls when nothing is to do, want the run, the Namespace, the Job and the Pods", again)
 	}
 }
 

@@ -95,7 +95,7 @@ func jobUnpaid(o observed, options Options) (plan, bool) {
 // graceTimer is when the trainers of a tenant that does not pay are stopped.
 func graceTimer(o observed, options Options) next {
 	ends := o.graceEnds(options)
-	if ends.IsZero() || o.ownJob() == nil || readClock(o).running.IsZero() {
+	if !o.Now.Before(ends) || o.ownJob() == nil || o.stopping() != "" || readClock(o).running.IsZero() {
 		return next{}
 	}
 	return next{After: max(ends.Sub(o.Now), time.Second), Why: "trainers are stopped when the billing grace is over"}

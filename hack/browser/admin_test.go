@@ -80,7 +80,7 @@ func TestReview(t *testing.T) {
 	})()`)
 	admin.submit("Change the role")
 	admin.sees("The role was changed.")
-	mailTo(t, portal, who.email, "role")
+	mailTo(t, portal, who.email, "Your role was changed")
 	admin.open(account + "/disable")
 	admin.check("admin-disable")
 	admin.fill("Reason", "ticket 4712, stolen password")

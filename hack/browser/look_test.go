@@ -40,9 +40,12 @@ func (p *page) look(width int64, colours string) {
 
 // check looks at the page as it is, narrow and wide, in light and dark: nothing may be
 // wider than the window, and axe-core may find nothing serious. Pictures are kept under
-// the page's name.
+// the page's name. Without scripts there is no axe-core, and another journey has looked.
 func (p *page) check(name string) {
 	p.t.Helper()
+	if p.noScripts {
+		return
+	}
 	for _, width := range []int64{narrow, wide} {
 		for _, colours := range []string{dark, light} {
 			p.look(width, colours)
@@ -72,8 +75,10 @@ func (p *page) picture(path string) {
 		p.t.Error("the page has no size")
 		return
 	}
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
 	beyond := true
-	shot, err := chromedp.Call(p.ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
+	shot, err := chromedp.Call(ctx, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
 		CaptureBeyondViewport: &beyond, Clip: &cdppage.Viewport{Width: size[0], Height: max(size[1], 600), Scale: 1},
 	})
 	if err != nil {
@@ -101,7 +106,9 @@ type violation struct {
 func (p *page) accessible(what string) {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](shared.axe + "; undefined"))
-	found, err := chromedp.Run(p.ctx, chromedp.Evaluate[string](
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[string](
 		`axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.fail("%s: run axe-core: %v", what, err)

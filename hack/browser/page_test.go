@@ -69,6 +69,8 @@ type page struct {
 	ctx    context.Context //nolint:containedctx // chromedp's handle of a tab is a context
 	portal *stand.Stand
 	origin string
+	// noScripts says that JavaScript is off.
+	noScripts bool
 
 	mu sync.Mutex
 	// faults are what the browser complained about.
@@ -89,7 +91,11 @@ func newPage(t *testing.T, portal *stand.Stand) *page {
 		}
 	})
 	p.ctx = ctx
-	p.do(chromedp.Steps())
+	// The first use of a tab binds its life to the context that it is given: one without
+	// an end.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("open a tab: %v", err)
+	}
 	p.call(func(ctx context.Context) error {
 		_, err := chromedp.Call(ctx, browserlog.Enable, cdp.Empty{})
 		return err
@@ -130,8 +136,9 @@ func (p *page) do(actions ...chromedp.Action[chromedp.Void]) {
 
 func (p *page) call(f func(context.Context) error) {
 	p.t.Helper()
-	// The first use of a tab binds its life to the context it gets.
-	if err := f(p.ctx); err != nil {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := f(ctx); err != nil {
 		p.fail("%v", err)
 	}
 }
@@ -213,13 +220,16 @@ func (p *page) fill(label, value string) {
 	})
 }
 
-// press clicks the button, link or summary with this name, where it is.
+// press clicks the button, link or summary with this name, where it is. What stands in
+// the page's main part, and buttons before links, is meant first.
 func (p *page) press(name string) {
 	p.t.Helper()
 	at := fmt.Sprintf(`(() => {
 		const named = [...document.querySelectorAll("button, a, summary, input[type=submit], label")].filter(e =>
 			e.checkVisibility() && (e.innerText || e.value || "").replace(/\s+/g, " ").trim() === %s);
 		if (named.length === 0) return null;
+		const rank = e => (e.closest("main") ? 0 : 2) + (e.tagName === "BUTTON" ? 0 : 1);
+		named.sort((a, b) => rank(a) - rank(b));
 		named[0].scrollIntoView({block: "center", behavior: "instant"});
 		const box = named[0].getBoundingClientRect();
 		const x = box.x + box.width / 2, y = box.y + box.height / 2;
@@ -272,6 +282,7 @@ func (p *page) text(selector string) []string {
 // withoutScripts turns JavaScript of pages off.
 func (p *page) withoutScripts() {
 	p.t.Helper()
+	p.noScripts = true
 	p.call(func(ctx context.Context) error {
 		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err

@@ -6,8 +6,8 @@
 //     one transaction, for failures too: a refusal that has to be remembered commits and
 //     then refuses.
 //   - Argon2id never runs inside a transaction. What needs it takes a slot first, counts
-//     the attempt as failed, hashes, and takes the count back when the password was right:
-//     any number of attempts at once is no more than the throttle allows.
+//     the attempt as failed, hashes, and takes the count back when the person is in: any
+//     number of attempts at once is no more than the throttle allows.
 //   - Who asks learns nothing about an address that is not theirs: the same answer, the
 //     same transactions, the same number of hashes, whether or not it has an account.
 //   - Guesses are counted by address for all unknown browsers together, and apart for each

@@ -121,25 +121,16 @@ func (s *Service) ConfirmTOTP(ctx context.Context, c portal.Client, p portal.Pri
 			return err
 		}
 		counted := stepUp.of(s, string(session.ID))
-		if wait, err := a.wait(ctx, counted); err != nil || wait > 0 {
-			return orTooMany(err, wait)
+		wait, err := a.wait(ctx, counted)
+		if err := orTooMany(err, wait); err != nil {
+			return err
 		}
-		pending, seed, err := a.pending(ctx, account.ID)
+		right, err := a.firstCode(ctx, account.ID, code)
 		if err != nil {
 			return err
 		}
-		digits, form := parseCode(code)
-		step, match := int64(0), false
-		if form == formTOTP {
-			if step, _, match, err = findStep(seed, digits, a.now, pending.LastStep); err != nil {
-				return fmt.Errorf("check a code: %w", err)
-			}
-		}
-		if !match {
+		if !right {
 			return a.failEnrolment(ctx, account.ID, counted)
-		}
-		if err := a.ConfirmTOTP(ctx, pending.ID, step, a.now); err != nil {
-			return fmt.Errorf("confirm a seed: %w", err)
 		}
 		codes, next, err = a.enrolled(ctx, account, session)
 		return err
@@ -150,11 +141,27 @@ func (s *Service) ConfirmTOTP(ctx context.Context, c portal.Client, p portal.Pri
 	return codes, next, nil
 }
 
-func orTooMany(err error, wait time.Duration) error {
+// firstCode confirms the seed that waits when this is a code of it, which is then used up.
+func (a *act) firstCode(ctx context.Context, account portal.AccountID, text string) (bool, error) {
+	pending, seed, err := a.pending(ctx, account)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return tooMany(wait, "")
+	code, form := parseCode(text)
+	if form != formTOTP {
+		return false, nil
+	}
+	step, _, right, err := findStep(seed, code, a.now, pending.LastStep)
+	if err != nil {
+		return false, fmt.Errorf("check a code: %w", err)
+	}
+	if !right {
+		return false, nil
+	}
+	if err := a.ConfirmTOTP(ctx, pending.ID, step, a.now); err != nil {
+		return false, fmt.Errorf("confirm a seed: %w", err)
+	}
+	return true, nil
 }
 
 func (a *act) failEnrolment(ctx context.Context, account portal.AccountID, counted counter) error {

@@ -81,7 +81,7 @@ func TestNoEnumeration(t *testing.T) {
 						step, err := ask(w, client("203.0.113.9", ""))
 						a.Step, a.Kind = step, portal.KindOf(err)
 						if err != nil {
-							a.Error, a.Wait = err.Error(), w.wantKind(err, a.Kind).RetryAfter
+							a.Error, a.Wait = err.Error(), w.refusal(err, a.Kind).RetryAfter
 						}
 					})
 					got = append(got, a)

@@ -106,8 +106,7 @@ type hasher struct {
 	// slots are the hashes at work; queue is these and those that wait.
 	slots, queue chan struct{}
 	wait         time.Duration
-	// dummy is what a password is compared with when there is no account: the same work
-	// with no success.
+	// dummy is what is computed when there is no account: the same work with no success.
 	dummy phc
 }
 
@@ -122,7 +121,7 @@ func newHasher(keys Keys, random io.Reader, o Options) (*hasher, error) {
 		keys: keys, random: random, params: o.Argon2, wait: o.HashWait,
 		slots: make(chan struct{}, o.HashSlots), queue: make(chan struct{}, o.HashSlots+o.HashQueue),
 	}
-	h.dummy = phc{Argon2: o.Argon2, keyID: keys.Current(), salt: h.newSalt(), hash: make([]byte, hashBytes)}
+	h.dummy = phc{Argon2: o.Argon2, salt: h.newSalt()}
 	// A key file without its current key is found out now, not by the first person.
 	if _, err := keys.Pepper(keys.Current(), nil); err != nil {
 		return nil, fmt.Errorf("pepper a password: %w", err)
@@ -204,10 +203,10 @@ func (s slot) match(kept, password string) (bool, error) {
 			return subtle.ConstantTimeCompare(got, want.hash) == 1, nil
 		}
 	}
-	if _, err := s.compute(s.h.dummy, password); err != nil {
-		return false, err
-	}
-	return false, nil
+	dummy := s.h.dummy
+	dummy.keyID = s.h.keys.Current() // keys may have been added and retired since
+	_, err = s.compute(dummy, password)
+	return false, err
 }
 
 // stale reports whether a hash that matched is to be made anew: other parameters, or a

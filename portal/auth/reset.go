@@ -27,25 +27,18 @@ func (s *Service) Reset(ctx context.Context, c portal.Client, secret, password, 
 	}
 	account, wait := portal.Account{}, time.Duration(0)
 	err = s.write(context.WithoutCancel(ctx), c, func(ctx context.Context, a *act) error {
-		wait = 0
+		var link portal.Link
 		var err error
-		if _, account, err = a.liveLink(ctx, secret, portal.PurposeReset); err != nil {
+		if link, account, err = a.liveLink(ctx, secret, portal.PurposeReset); err != nil {
 			return err
 		}
 		if wait, err = a.resetCode(ctx, account, code); err != nil || wait > 0 {
 			return err
 		}
-		link, account, err := a.takeLink(ctx, secret, portal.PurposeReset)
-		if err != nil {
+		if err := a.spend(ctx, link); err != nil {
 			return err
 		}
-		if link.Email == account.Email && !account.Verified() {
-			account.EmailVerifiedAt = a.now
-			if err := a.event(ctx, portal.EventEmailVerified, account.ID); err != nil {
-				return err
-			}
-		}
-		return a.reset(ctx, account, hash)
+		return a.reset(ctx, account, link.Email, hash)
 	})
 	if err != nil {
 		return err
@@ -56,16 +49,30 @@ func (s *Service) Reset(ctx context.Context, c portal.Client, secret, password, 
 	return nil
 }
 
-// hashReset hashes the new password if the link is good.
+// hashReset hashes the new password if the link is good, and codes are not throttled.
 func (s *Service) hashReset(ctx context.Context, c portal.Client, secret, password string) (string, error) {
-	var account portal.Account
+	account, wait := portal.Account{}, time.Duration(0)
 	err := s.read(ctx, c, func(ctx context.Context, a *act) error {
 		var err error
-		_, account, err = a.liveLink(ctx, secret, portal.PurposeReset)
+		if _, account, err = a.liveLink(ctx, secret, portal.PurposeReset); err != nil {
+			return err
+		}
+		_, second, err := a.factor(ctx, account.ID)
+		if err != nil || !second {
+			return err
+		}
+		counted, err := a.codeCounter(ctx, account)
+		if err != nil {
+			return err
+		}
+		wait, err = a.wait(ctx, counted)
 		return err
 	})
 	if err != nil {
 		return "", err
+	}
+	if wait > 0 {
+		return "", s.throttled(ctx, c, refusal{wait, string(account.ID), account.ID, deviceAdvice})
 	}
 	return s.hashNew(ctx, password, account.Email)
 }
@@ -110,8 +117,15 @@ func (a *act) resetCode(ctx context.Context, account portal.Account, code string
 	return 0, keep(errResetCode)
 }
 
-// reset sets the password; whoever was in with the old one is out.
-func (a *act) reset(ctx context.Context, account portal.Account, hash string) error {
+// reset sets the password; whoever was in with the old one is out. A link that was read in
+// the account's mailbox proves its address too.
+func (a *act) reset(ctx context.Context, account portal.Account, proved portal.Email, hash string) error {
+	if proved == account.Email && !account.Verified() {
+		account.EmailVerifiedAt = a.now
+		if err := a.event(ctx, portal.EventEmailVerified, account.ID); err != nil {
+			return err
+		}
+	}
 	account.PasswordHash, account.PasswordChangedAt = hash, a.now
 	if err := a.UpdateAccount(ctx, account); err != nil {
 		return fmt.Errorf("set a password: %w", err)
@@ -126,7 +140,7 @@ func (a *act) reset(ctx context.Context, account portal.Account, hash string) er
 		return err
 	}
 	// Who proved the mailbox and the second factor starts without the guesses of others.
-	if err := a.forget(ctx, passwordUnknown.of(a.s, account.EmailKey)); err != nil {
+	if err := a.forgetGuesses(ctx, account, false); err != nil {
 		return err
 	}
 	return a.tell(ctx, portal.EventPasswordReset, portal.MailPasswordChanged, account)
@@ -136,8 +150,12 @@ func (a *act) reset(ctx context.Context, account portal.Account, hash string) er
 func (s *Service) ChangePassword(ctx context.Context, c portal.Client, p portal.Principal, password string) (portal.NewSession, error) {
 	// What costs a hash is refused first when it may not be done at all.
 	err := s.read(ctx, c, func(ctx context.Context, a *act) error {
-		_, _, err := a.sensitive(ctx, p)
-		return err
+		account, _, err := a.sensitive(ctx, p)
+		if err != nil {
+			return err
+		}
+		wait, err := a.wait(ctx, newPassword.of(s, string(account.ID)))
+		return orTooMany(err, wait)
 	})
 	if err != nil {
 		return portal.NewSession{}, err
@@ -150,6 +168,9 @@ func (s *Service) ChangePassword(ctx context.Context, c portal.Client, p portal.
 	err = s.write(ctx, c, func(ctx context.Context, a *act) error {
 		account, session, err := a.sensitive(ctx, p)
 		if err != nil {
+			return err
+		}
+		if _, err := a.count(ctx, newPassword.of(s, string(account.ID))); err != nil {
 			return err
 		}
 		account.PasswordHash, account.PasswordChangedAt = hash, a.now

@@ -79,7 +79,7 @@ type Service struct {
 	hasher  *hasher
 }
 
-// New makes a service. It refuses options that are too weak, and computes one hash.
+// New makes a service. It refuses options that are too weak.
 func New(with Dependencies, options Options) (*Service, error) {
 	if with.Store == nil || with.Keys == nil || with.Now == nil || with.Random == nil || with.Issuer == "" {
 		return nil, errors.New("make the service of accounts: store, keys, clock, randomness and issuer are all needed")

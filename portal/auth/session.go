@@ -25,6 +25,11 @@ func (a *act) open(ctx context.Context, account portal.Account, second bool) (po
 	if err := a.forgetGuesses(ctx, account, known); err != nil {
 		return portal.NewSession{}, err
 	}
+	if !known {
+		if err := a.takeBack(ctx, passwordNetwork.of(a.s, a.client.Network().String())); err != nil {
+			return portal.NewSession{}, err
+		}
+	}
 	secret, digest := portal.NewSecret(a.s.random)
 	session := portal.Session{
 		ID: portal.NewID[portal.SessionID](a.s.random), Account: account.ID, Digest: digest,

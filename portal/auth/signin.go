@@ -183,12 +183,11 @@ func (a *act) passwordShown(ctx context.Context, try attempt, fresh string) (por
 	if account.Disabled() || account.PasswordHash != try.account.PasswordHash || account.EmailKey != try.account.EmailKey {
 		return none, a.failSignIn(ctx, try)
 	}
-	if err := a.takeBack(ctx, try.counters...); err != nil {
-		return none, err
-	}
 	if err := a.rehash(ctx, &account, fresh); err != nil {
 		return none, err
 	}
+	// Until all is shown the attempt stays counted: a password alone, right as it is, can't
+	// be shown without end.
 	if !account.Verified() {
 		if err := a.event(ctx, portal.EventSignInFailed, account.ID); err != nil {
 			return none, err

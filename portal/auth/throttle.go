@@ -43,6 +43,8 @@ var (
 	// shorter than any link's life: while it says no, a good link lies in the mailbox.
 	mailAddress = limit{"mail", portal.Backoff{Free: 3, Base: time.Minute, Max: 10 * time.Minute, Forget: 24 * time.Hour}, 0}
 	mailNetwork = limit{"mail-network", portal.Backoff{Free: 20, Base: time.Minute, Max: 15 * time.Minute, Forget: 24 * time.Hour}, 0}
+	// newPassword counts changes of an account's password, which each cost a hash and a mail.
+	newPassword = limit{"new-password", portal.Backoff{Free: 5, Base: time.Minute, Max: 10 * time.Minute, Forget: 24 * time.Hour}, 0}
 	// signUpNetwork counts sign-ups, which each cost a hash.
 	signUpNetwork = limit{"sign-up-network", portal.Backoff{Free: 20, Base: time.Minute, Max: time.Hour, Forget: 24 * time.Hour}, 0}
 
@@ -140,6 +142,14 @@ func tooMany(wait time.Duration, advice string) error {
 		Kind: portal.KindTooMany, RetryAfter: wait,
 		Message: "There were too many attempts. Try again " + in(wait) + "." + advice,
 	}
+}
+
+// orTooMany is tooMany when there is something to wait for.
+func orTooMany(err error, wait time.Duration) error {
+	if err != nil || wait <= 0 {
+		return err
+	}
+	return tooMany(wait, "")
 }
 
 // in says how long something takes, rounded up.

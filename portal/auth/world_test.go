@@ -80,7 +80,13 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) wantKind(err error, want portal.Kind) *portal.Error {
+func (w *world) wantKind(err error, want portal.Kind) {
+	w.Helper()
+	_ = w.refusal(err, want)
+}
+
+// refusal is an error for the person, of a kind.
+func (w *world) refusal(err error, want portal.Kind) *portal.Error {
 	w.Helper()
 	var e *portal.Error
 	if !errors.As(err, &e) || e.Kind != want {

@@ -14,7 +14,7 @@ func Agent(userAgent string) string {
 		if c < ' ' || c > '~' {
 			c = '?'
 		}
-		b.WriteByte(byte(c)) //nolint:gosec // G115: It is ASCII.
+		b.WriteByte(byte(c))
 		if b.Len() == portal.MaxUserAgent {
 			break
 		}

@@ -40,15 +40,16 @@ func (c Clients) Of(r *http.Request) portal.Client {
 	return client
 }
 
-// device is the secret in the device cookie, and "" when it can be none of ours.
+// device is the secret in the device cookie, and "" when it can be none of ours or when
+// there are two.
 func (c Clients) device(r *http.Request) string {
 	if c.DeviceCookie == "" {
 		return ""
 	}
-	cookie, err := r.Cookie(c.DeviceCookie)
 	const secret = 52 // characters, as portal.NewSecret makes them
-	if err != nil || len(cookie.Value) != secret || strings.Trim(cookie.Value, "abcdefghijkmnpqrstuvwxyz23456789") != "" {
+	found := r.CookiesNamed(c.DeviceCookie)
+	if len(found) != 1 || len(found[0].Value) != secret || strings.Trim(found[0].Value, "abcdefghijkmnpqrstuvwxyz23456789") != "" {
 		return ""
 	}
-	return cookie.Value
+	return found[0].Value
 }

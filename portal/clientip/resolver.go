@@ -31,13 +31,12 @@ type Resolver struct {
 
 // New makes a Resolver that trusts proxies in these networks, and at most hops of them in
 // a row: as many as there really are. It matters where clients come from the networks of
-// the proxies: with more hops than proxies such a client could name another. Without
-// networks the peer is the client, hops is 0 and header "".
+// the proxies: with more hops than proxies such a client could name another. For the same
+// reason name the proxies and not their neighbourhood: whoever reaches the portal past
+// them from a trusted network is believed too. Without
+// networks the peer is the client, and hops and header don't matter.
 func New(trusted []netip.Prefix, hops int, header Header) (*Resolver, error) {
 	if len(trusted) == 0 {
-		if hops != 0 || header != "" {
-			return nil, errors.New("forwarding headers need the networks of the proxies that write them")
-		}
 		return &Resolver{}, nil
 	}
 	if hops < 1 || hops > maxHops {

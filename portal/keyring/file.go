@@ -61,13 +61,14 @@ func Create(path string, random io.Reader) error {
 // Rotate adds a key and makes it the current one. Programs see it when they load the file
 // anew.
 func Rotate(path string, random io.Reader) error {
+	key := newKey(random)
 	return change(path, func(r *Ring) error {
 		ids := r.IDs()
 		next := "k" + strconv.Itoa(number(ids[len(ids)-1])+1)
 		if !idForm.MatchString(next) {
 			return fmt.Errorf("there is no name left after %s", ids[len(ids)-1])
 		}
-		r.keys[next] = newKey(random)
+		r.keys[next] = key
 		r.current = next
 		return nil
 	})

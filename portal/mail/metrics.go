@@ -20,7 +20,6 @@ type metrics struct {
 	sent     *prometheus.CounterVec
 	failures *prometheus.CounterVec
 	givenUp  *prometheus.CounterVec
-	late     prometheus.Gauge
 	success  prometheus.Gauge
 }
 
@@ -38,10 +37,6 @@ func newMetrics(into prometheus.Registerer) (*metrics, error) {
 			Name: "lethe_portal_mails_given_up_total",
 			Help: "Mails that are not tried any more, by why (broken, late, refused).",
 		}, []string{"reason"}),
-		late: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "lethe_portal_mail_late_seconds",
-			Help: "For how long the mail has been due that has waited longest; 0: none is due.",
-		}),
 		success: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lethe_portal_mail_last_success_timestamp_seconds",
 			Help: "When the mail server last took a mail; 0: not since the start.",
@@ -60,7 +55,7 @@ func newMetrics(into prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.sent, m.failures, m.givenUp, m.late, m.success} {
+	for _, c := range []prometheus.Collector{m.sent, m.failures, m.givenUp, m.success} {
 		errs = append(errs, into.Register(c))
 	}
 	return m, errors.Join(errs...)

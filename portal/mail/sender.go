@@ -131,7 +131,6 @@ func (s *Sender) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			s.with.Log.Error("The outbox of mails could not be read or written.", "error", err)
 		}
-		s.measure(ctx)
 		if claimed > 0 && err == nil && ctx.Err() == nil {
 			continue // there may be more
 		}
@@ -236,7 +235,8 @@ func (s *Sender) note(ctx context.Context, write func(context.Context, portal.Tx
 	}
 }
 
-// Late is for how long the mail that has waited longest has been due; 0 when none is.
+// Late is for how long the mail that has waited longest has been due; 0 when none is. It
+// is for an alarm.
 func (s *Sender) Late(ctx context.Context) (time.Duration, error) {
 	var due time.Time
 	err := s.with.Store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
@@ -244,17 +244,11 @@ func (s *Sender) Late(ctx context.Context) (time.Duration, error) {
 		due, err = tx.OldestDueMail(ctx)
 		return err
 	})
-	if portal.KindOf(err) == portal.KindNotFound && err != nil {
+	if portal.KindOf(err) == portal.KindNotFound {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("find the oldest mail: %w", err)
 	}
 	return max(s.with.Now().Sub(due), 0), nil
-}
-
-func (s *Sender) measure(ctx context.Context) {
-	if late, err := s.Late(ctx); err == nil {
-		s.metrics.late.Set(late.Seconds())
-	}
 }

@@ -198,14 +198,17 @@ func TestAMailIsGivenUpInTheEnd(t *testing.T) {
 			tries := 0
 			w.carrier.fail = func(mail.Message) error { tries++; return test.cause }
 			w.add(t, "a", test.kind)
-			gone := func() bool { return strings.Contains(w.log.String(), "given up") }
-			for !gone() && w.past() <= 10*24*time.Hour {
-				if _, err := w.sender.Deliver(t.Context()); err != nil {
-					t.Fatal(err)
+			for {
+				due, err := w.oldest(t)
+				if err != nil {
+					break // none waits any more
 				}
-				w.clock.Advance(time.Minute)
+				if due.After(w.clock.Now()) {
+					w.clock.Set(due)
+				}
+				w.deliver(t, 1)
 			}
-			if past := w.past() - time.Minute; past > test.after || past < test.after-7*time.Hour {
+			if past := w.past(); past > test.after || past < test.after-7*time.Hour {
 				t.Errorf("given up after %v, want after %v", past, test.after)
 			}
 			if (test.tries >= 0 && tries != test.tries) || tries == 0 || (test.tries < 0 && tries < 2) {

@@ -1,6 +1,7 @@
 package mail_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -269,6 +270,67 @@ func TestSMTPOptionsThatAreRefused(t *testing.T) {
 			t.Parallel()
 			if _, err := mail.NewSMTP(options); err == nil {
 				t.Errorf("took %+v", options)
+			}
+		})
+	}
+}
+
+// abrupt is a mail server, with TLS from the start, that reads a mail to its end, says
+// what it is told to, and hangs up.
+func abrupt(t *testing.T, last string) mail.SMTPOptions {
+	t.Helper()
+	cert, authority := certificate(t)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		lines := bufio.NewReader(conn)
+		_, _ = io.WriteString(conn, "220 mail.example.org\r\n")
+		for _, answer := range []string{"250 mail.example.org", "250 sender", "250 recipient", "354 go on"} {
+			_, _ = lines.ReadString('\n')
+			_, _ = io.WriteString(conn, answer+"\r\n")
+		}
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil || line == ".\r\n" {
+				break
+			}
+		}
+		_, _ = io.WriteString(conn, last)
+	}()
+	return mail.SMTPOptions{Address: listener.Addr().String(), CAFile: authority, TLS: mail.ImplicitTLS}
+}
+
+// TestWhatCountsIsTheServersWord holds that a mail which was taken is not sent again for
+// what comes after it, and one that may not have been taken is.
+func TestWhatCountsIsTheServersWord(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		last string
+		want *mail.Refusal
+	}{
+		"taken, and no good-bye":    {last: "250 2.0.0 taken\r\n"},
+		"hung up without a word":    {want: &mail.Refusal{Stage: mail.StageData, Reason: "the server broke off"}},
+		"refused after all":         {last: "554 5.7.1 Ada@example.net gets no such thing\r\n", want: &mail.Refusal{Stage: mail.StageData, Code: 554}},
+		"hung up within its answer": {last: "250-tak", want: &mail.Refusal{Stage: mail.StageData, Reason: "the server broke off"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := newSMTP(t, abrupt(t, test.last)).Send(t.Context(), render(t, example(portal.MailVerify)))
+			var got *mail.Refusal
+			if err != nil && !errors.As(err, &got) {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -122,7 +122,7 @@ func alreadyRegistered(f facts) words {
 	return words{
 		subject: "You already have an account",
 		say: []string{
-			fmt.Sprintf("Somebody, most likely you, tried to sign up for %s with this address on %s. There is an account with it already, so nothing was changed.", f.service, f.at()),
+			fmt.Sprintf("Somebody, most likely you, wanted to use this address for an account at %s on %s. There is an account with it already, so nothing was changed.", f.service, f.at()),
 			"Sign in as before. If you don't remember your password, you can choose a new one.",
 		},
 		action: f.page("Sign in", pathSignIn),
@@ -134,8 +134,8 @@ func resetPassword(f facts) words {
 	return words{
 		subject: "Choose a new password",
 		say: []string{
-			fmt.Sprintf("Somebody, most likely you, asked on %s for a new password for your account.", f.at()),
-			"The old password stays until you have chosen a new one. If your account has two-factor authentication, you will need a code for it too.",
+			fmt.Sprintf("On %s somebody, most likely you, asked for a link with which you choose a new password for your account. This is it.", f.at()),
+			"If your account has two-factor authentication, you will need a code for it too.",
 		},
 		action: &action{Label: "Choose a new password", URL: f.link, Note: f.once()},
 		notYou: []string{"You don't have to do anything: without this link nothing changes. Don't pass it on to anybody."},
@@ -145,7 +145,7 @@ func resetPassword(f facts) words {
 func passwordChanged(f facts) words {
 	return words{
 		subject: "Your password was changed",
-		say:     []string{fmt.Sprintf("The password of your account was changed on %s.", f.at())},
+		say:     []string{fmt.Sprintf("The password of your account was changed on %s. Wherever else you were signed in, you have been signed out.", f.at())},
 		notYou: []string{
 			"Somebody else knows how to get into your account. Choose a new password at once; then look through your sessions and your API tokens, and end what you don't know.",
 		},
@@ -183,7 +183,7 @@ func emailChanged(f facts) words {
 		say: []string{
 			fmt.Sprintf("On %s the email address of your account was changed. From now on mails go to the new address, and you sign in with it.", f.at()),
 		},
-		notYou: []string{"Take the change back. This address becomes the one of your account again, and all sessions are ended. Then choose a new password."},
+		notYou: []string{"Take the change back. This address becomes the one of your account again, whoever is signed in to it is put out, and you get a mail with which you choose a new password."},
 		rescue: &action{Label: "Take the change back", URL: f.link, Note: f.once()},
 	}
 }

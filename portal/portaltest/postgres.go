@@ -103,6 +103,33 @@ func (p *Postgres) Store(t testing.TB) *sqlstore.Store {
 	return open(t, p.Database(t))
 }
 
+// Run runs one of PostgreSQL's programs, such as pg_dump; input is the file that it reads,
+// output the one that it writes, "" for none.
+func (p *Postgres) Run(t testing.TB, input, output, program string, arguments ...string) {
+	t.Helper()
+	command, complaints := p.run(t, program, arguments...), &bytes.Buffer{}
+	command.Stderr = complaints
+	if input != "" {
+		f, err := os.Open(input)
+		if err != nil {
+			t.Fatalf("open the input of %s: %v", program, err)
+		}
+		defer f.Close() //nolint:errcheck // It was only read.
+		command.Stdin = f
+	}
+	if output != "" {
+		f, err := os.Create(output)
+		if err != nil {
+			t.Fatalf("make the output of %s: %v", program, err)
+		}
+		defer f.Close() //nolint:errcheck // What misses shows when it is read.
+		command.Stdout = f
+	}
+	if err := command.Run(); err != nil {
+		t.Fatalf("run %s: %v\n%s", program, err, complaints)
+	}
+}
+
 func (p *Postgres) data() string { return filepath.Join(p.folder, "data") }
 
 func (p *Postgres) address(database string) string {

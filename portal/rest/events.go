@@ -14,15 +14,14 @@ const (
 	maxEvents     = 200
 )
 
-// Event is one security event of the account. IP is absent when it is not known or not the
-// person's own.
+// Event is one security event of the account, as its page shows it: without the IP
+// address, which is somebody else's when the event is an attack.
 type Event struct {
-	ID        string    `json:"id"`
-	Time      time.Time `json:"time"`
-	Kind      string    `json:"kind"`
-	IP        string    `json:"ip,omitempty"`
-	Country   string    `json:"country"`
-	UserAgent string    `json:"userAgent"`
+	ID      string    `json:"id"`
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	Country string    `json:"country"`
+	Browser string    `json:"browser"`
 }
 
 // EventPage is the answer to GET /api/v1/events, newest first. Next is the value of
@@ -55,10 +54,7 @@ func (s *Server) events(r *request) (any, error) {
 	page.Events = make([]Event, len(found))
 	for i, e := range found {
 		page.Events[i] = Event{
-			ID: string(e.ID), Time: e.Time.UTC(), Kind: string(e.Kind), Country: e.Country, UserAgent: e.UserAgent,
-		}
-		if e.IP.IsValid() {
-			page.Events[i].IP = e.IP.String()
+			ID: string(e.ID), Time: e.Time.UTC(), Kind: string(e.Kind), Country: e.Country, Browser: s.Browser(e.UserAgent),
 		}
 	}
 	return page, nil

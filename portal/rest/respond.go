@@ -47,7 +47,7 @@ func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 		return
 	}
 	switch {
-	case e == errNoToken: //nolint:errorlint // e is what errors.As found
+	case errors.Is(err, errNoToken):
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case e.Kind == portal.KindUnauthenticated:
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)

@@ -48,6 +48,7 @@ func newBench(t *testing.T) *bench {
 	var err error
 	b.server, err = rest.New(rest.Dependencies{
 		Auth: b.auth, Clients: clients{}, Log: slog.New(slog.NewJSONHandler(b.log, nil)), Now: b.clock.Now,
+		Browser: func(string) string { return "Firefox on Linux" },
 		Observe: func(pattern string, status int, _ time.Duration) {
 			b.seen = append(b.seen, fmt.Sprintf("%s %d", pattern, status))
 		},
@@ -209,12 +210,12 @@ func TestOnlyTheHeaderCarriesAToken(t *testing.T) {
 		"no scheme":             func(r *http.Request) { r.Header.Set("Authorization", secret) },
 		"a scheme and no token": func(r *http.Request) { r.Header.Set("Authorization", "Bearer ") },
 	} {
-		if answer, _ := b.ask(t, "GET", "/api/v1/account", "/api/v1/account", "", mod); answer.StatusCode != 401 {
+		if answer, _ := b.ask(t, "GET", "/api/v1/account", "/api/v1/account", "", mod); answer.StatusCode != http.StatusUnauthorized {
 			t.Errorf("%s: %d, want 401", name, answer.StatusCode)
 		}
 	}
 	lower := func(r *http.Request) { r.Header.Set("Authorization", "bearer "+secret) }
-	if answer, _ := b.ask(t, "GET", "/api/v1/account", "/api/v1/account", "", lower); answer.StatusCode != 200 {
+	if answer, _ := b.ask(t, "GET", "/api/v1/account", "/api/v1/account", "", lower); answer.StatusCode != http.StatusOK {
 		t.Errorf("the scheme in small letters: %d, want 200", answer.StatusCode)
 	}
 }
@@ -233,9 +234,9 @@ func TestAnswersHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	secret := b.token(portal.Scopes()...)
-	for _, path := range []string{"/api/v1/sessions", "/api/v1/tokens", "/api/v1/account"} {
+	for _, path := range []string{"/api/v1/sessions", "/api/v1/tokens", "/api/v1/account", "/api/v1/events"} {
 		_, body := b.ask(t, "GET", path, path, secret)
-		for _, hidden := range []string{secret, portal.DigestOf(secret).String(), b.auth.account.PasswordHash, "igest"} {
+		for _, hidden := range []string{secret, portal.DigestOf(secret).String(), b.auth.account.PasswordHash, "igest", "2001:db8", "Mozilla"} {
 			if strings.Contains(string(body), hidden) {
 				t.Errorf("%s tells %q", path, hidden)
 			}
@@ -249,13 +250,13 @@ func TestSessionsEnd(t *testing.T) {
 	secret := b.token(portal.ScopeSessionWrite)
 	id := string(b.auth.sessions[0].ID)
 	const pattern = "/api/v1/sessions/{id}"
-	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions/"+id, pattern, secret); answer.StatusCode != 204 || len(b.auth.sessions) != 1 {
+	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions/"+id, pattern, secret); answer.StatusCode != http.StatusNoContent || len(b.auth.sessions) != 1 {
 		t.Errorf("%d and %d sessions left, want 204 and one", answer.StatusCode, len(b.auth.sessions))
 	}
-	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions/"+id, pattern, secret); answer.StatusCode != 404 {
+	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions/"+id, pattern, secret); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("a second time: %d, want 404", answer.StatusCode)
 	}
-	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions", "/api/v1/sessions", secret); answer.StatusCode != 204 || len(b.auth.sessions) != 0 {
+	if answer, _ := b.ask(t, "DELETE", "/api/v1/sessions", "/api/v1/sessions", secret); answer.StatusCode != http.StatusNoContent || len(b.auth.sessions) != 0 {
 		t.Errorf("%d and %d sessions left, want 204 and none", answer.StatusCode, len(b.auth.sessions))
 	}
 }
@@ -264,10 +265,10 @@ func TestATokenRevokesItself(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	secret, other := b.token(), b.token(portal.ScopeAccountRead)
-	if answer, _ := b.ask(t, "DELETE", "/api/v1/tokens/current", "/api/v1/tokens/current", secret); answer.StatusCode != 204 {
+	if answer, _ := b.ask(t, "DELETE", "/api/v1/tokens/current", "/api/v1/tokens/current", secret); answer.StatusCode != http.StatusNoContent {
 		t.Fatalf("%d, want 204", answer.StatusCode)
 	}
-	if answer, _ := b.ask(t, "DELETE", "/api/v1/tokens/current", "/api/v1/tokens/current", secret); answer.StatusCode != 401 {
+	if answer, _ := b.ask(t, "DELETE", "/api/v1/tokens/current", "/api/v1/tokens/current", secret); answer.StatusCode != http.StatusUnauthorized {
 		t.Errorf("afterwards: %d, want 401", answer.StatusCode)
 	}
 	_, body := b.ask(t, "GET", "/api/v1/tokens", "/api/v1/tokens", other)
@@ -321,7 +322,7 @@ func TestEventsRefuse(t *testing.T) {
 		"after=9999999999999999999999." + id: "after", "after=9223372036854775807." + id: "after", "after=1." + id + "'": "after",
 	} {
 		answer, body := b.ask(t, "GET", "/api/v1/events?"+query, "/api/v1/events", secret)
-		if p := decode[rest.Problem](t, body); answer.StatusCode != 400 || p.Field != field {
+		if p := decode[rest.Problem](t, body); answer.StatusCode != http.StatusBadRequest || p.Field != field {
 			t.Errorf("%s: %d for %q, want 400 for %q", query, answer.StatusCode, p.Field, field)
 		}
 	}

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -41,7 +40,8 @@ type Sessions interface {
 	EndOtherSessions(ctx context.Context, c portal.Client, p portal.Principal) error
 }
 
-// Events reads an account's own security events, and writes those that only we see.
+// Events reads an account's own security events, and writes those that only we see (Record
+// bounds by itself how many).
 type Events interface {
 	OwnEvents(ctx context.Context, p portal.Principal, after portal.EventCursor, limit int) ([]portal.Event, error)
 	Record(ctx context.Context, c portal.Client, kind portal.EventKind, account portal.AccountID) error
@@ -58,6 +58,8 @@ type Dependencies struct {
 	Clients Clients
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Browser gives the family and system of a User-Agent ("Firefox on Linux").
+	Browser func(userAgent string) string
 	// Observe is told of each answer, for metrics; pattern is the route's, "" for none, so
 	// that it is bounded. May be nil.
 	Observe func(pattern string, status int, took time.Duration)
@@ -67,19 +69,17 @@ type Dependencies struct {
 type Server struct {
 	Dependencies
 	mux *http.ServeMux
-	// denied bounds the events that a program with too small a token can make us write.
-	denied *rate.Limiter
 }
 
 // New makes the API. An error is a mistake in the wiring.
 func New(with Dependencies) (*Server, error) {
-	if with.Auth == nil || with.Clients == nil || with.Log == nil || with.Now == nil {
+	if with.Auth == nil || with.Clients == nil || with.Log == nil || with.Now == nil || with.Browser == nil {
 		return nil, errors.New("make the API: a dependency is missing")
 	}
 	if with.Observe == nil {
 		with.Observe = func(string, int, time.Duration) {}
 	}
-	s := &Server{Dependencies: with, mux: http.NewServeMux(), denied: rate.NewLimiter(1, 30)}
+	s := &Server{Dependencies: with, mux: http.NewServeMux()}
 	for _, route := range s.Routes() {
 		s.mux.Handle(route.Method+" "+route.Pattern, s.serve(route))
 	}
@@ -101,16 +101,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if pattern == "/" {
 		pattern = ""
 	}
-	client := s.Clients.Of(r)
-	client.Device = ""
 	r = r.Clone(r.Context())
 	r.Header.Del("Cookie")
+	client := s.Clients.Of(r)
 	defer func() {
 		if found := recover(); found != nil {
 			if found == http.ErrAbortHandler { //nolint:errorlint // a panic's value, which net/http compares so too
 				panic(found)
 			}
-			s.Log.Error("a handler panicked", "pattern", pattern, "request", client.RequestID)
+			s.Log.Error("a handler panicked", "pattern", pattern, "request", client.RequestID, "stack", string(debug.Stack()))
 			if !seen.wrote {
 				s.fail(seen, &request{Request: r, client: client}, errors.New("a handler panicked"))
 			}
@@ -129,7 +128,7 @@ func (s *Server) serve(route Route) http.Handler {
 			return
 		}
 		asked := &request{Request: r, client: clientOf(r.Context())}
-		answer, err := s.answer(asked, route)
+		answer, err := s.answer(r.Context(), asked, route)
 		if err != nil {
 			s.fail(w, asked, err)
 			return
@@ -142,30 +141,28 @@ func (s *Server) serve(route Route) http.Handler {
 	})
 }
 
-func (s *Server) answer(r *request, route Route) (any, error) {
+func (s *Server) answer(ctx context.Context, r *request, route Route) (any, error) {
 	secret, ok := bearer(r.Header)
 	if !ok {
 		return nil, errNoToken
 	}
 	var err error
-	if r.who, err = s.Auth.AuthenticateToken(r.Context(), r.client, secret); err != nil {
+	if r.who, err = s.Auth.AuthenticateToken(ctx, r.client, secret); err != nil {
 		return nil, err
 	}
 	if r.who.Token == nil {
 		return nil, errors.New("authenticate a token: the principal has none")
 	}
 	if route.Access != anyToken && !slices.Contains(r.who.Token.Scopes, portal.Scope(route.Access)) {
-		return nil, s.outOfScope(r, route)
+		return nil, s.outOfScope(ctx, r, route)
 	}
 	return route.handle(r)
 }
 
-// outOfScope also records it, for the first ones: a stolen token gets tried out.
-func (s *Server) outOfScope(r *request, route Route) error {
-	if s.denied.AllowN(s.Now(), 1) {
-		if err := s.Auth.Record(r.Context(), r.client, portal.EventAccessDenied, r.who.Account.ID); err != nil {
-			return err
-		}
+// outOfScope also records it: a stolen token gets tried out.
+func (s *Server) outOfScope(ctx context.Context, r *request, route Route) error {
+	if err := s.Auth.Record(ctx, r.client, portal.EventAccessDenied, r.who.Account.ID); err != nil {
+		return err
 	}
 	return &scopeError{needs: route.Access}
 }

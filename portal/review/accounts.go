@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,13 +75,19 @@ func isID(text string) bool {
 func (s *Service) Account(ctx context.Context, p portal.Principal, id portal.AccountID) (portal.AccountView, error) {
 	var view portal.AccountView
 	t := task{needs: portal.PermitAccounts, action: portal.AuditViewAccount, subject: id}
-	err := s.do(ctx, p, t, func(ctx context.Context, tx portal.Tx, _ time.Time) error {
+	err := s.do(ctx, p, t, func(ctx context.Context, tx portal.Tx, now time.Time) error {
 		account, err := tx.Account(ctx, id)
 		if err != nil {
 			return err
 		}
-		view, err = open(ctx, tx, account, p.May(portal.PermitEvents))
-		return err
+		if view, err = open(ctx, tx, account, now); err != nil || !p.May(portal.PermitEvents) {
+			return err
+		}
+		view.Events, err = tx.FindEvents(ctx, portal.EventFilter{Account: id}, portal.EventCursor{}, accountEvents)
+		if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		return nil
 	})
 	if err != nil {
 		return portal.AccountView{}, err
@@ -88,8 +95,9 @@ func (s *Service) Account(ctx context.Context, p portal.Principal, id portal.Acc
 	return view, nil
 }
 
-// open reads what a view shows. The digests of secrets stay behind.
-func open(ctx context.Context, tx portal.Tx, account portal.Account, events bool) (portal.AccountView, error) {
+// open reads what a view shows. The digests of secrets stay behind, and so do the names of
+// tokens, which are the person's own words.
+func open(ctx context.Context, tx portal.Tx, account portal.Account, now time.Time) (portal.AccountView, error) {
 	view := portal.AccountView{PasswordChangedAt: account.PasswordChangedAt}
 	var err error
 	if view.AccountSummary, err = summarise(ctx, tx, account); err != nil {
@@ -104,18 +112,12 @@ func open(ctx context.Context, tx portal.Tx, account portal.Account, events bool
 	if view.Tokens, err = tx.AccountTokens(ctx, account.ID); err != nil {
 		return view, fmt.Errorf("read API tokens: %w", err)
 	}
+	view.Sessions = slices.DeleteFunc(view.Sessions, func(s portal.Session) bool { return !s.Live(now) })
 	for i := range view.Sessions {
 		view.Sessions[i].Digest = portal.Digest{}
 	}
 	for i := range view.Tokens {
-		view.Tokens[i].Digest = portal.Digest{}
-	}
-	if !events {
-		return view, nil
-	}
-	view.Events, err = tx.FindEvents(ctx, portal.EventFilter{Account: account.ID}, portal.EventCursor{}, accountEvents)
-	if err != nil {
-		return view, fmt.Errorf("read events: %w", err)
+		view.Tokens[i].Digest, view.Tokens[i].Name = portal.Digest{}, ""
 	}
 	return view, nil
 }

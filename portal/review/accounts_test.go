@@ -57,13 +57,23 @@ func TestTheViewMasksAndKeepsSecretsBack(t *testing.T) {
 		t.Errorf("the view has %d sessions, %d tokens, %d events", len(view.Sessions), len(view.Tokens), len(view.Events))
 	}
 	text := fmt.Sprintf("%+v", view)
-	for _, secret := range []string{"Weber", "weber@", string(b.person.PasswordHash), portal.DigestOf("a token's secret").String()} {
+	for _, secret := range []string{"Weber", "weber@", "laptop", b.person.PasswordHash, portal.DigestOf("a token's secret").String()} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the view holds %q", secret)
 		}
 	}
 	if view.Sessions[0].Digest != (portal.Digest{}) || view.Tokens[0].Digest != (portal.Digest{}) {
 		t.Error("the view holds digests")
+	}
+}
+
+func TestTheViewShowsLiveSessionsOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.clock.Advance(portal.SessionIdle)
+	view, err := b.service.Account(t.Context(), b.staff(t, portal.RoleSupport), b.person.ID)
+	if err != nil || len(view.Sessions) != 0 {
+		t.Errorf("%d sessions, %v; want none of the one that has been idle too long", len(view.Sessions), err)
 	}
 }
 

@@ -172,21 +172,25 @@ func TestWhoMayNotBeActedOn(t *testing.T) {
 func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		b := newBench(t)
-		one, two := b.staff(t, portal.RoleAdmin), b.staff(t, portal.RoleAdmin)
-		errs := make([]error, 2)
-		var done sync.WaitGroup
-		done.Go(func() { errs[0] = b.service.SetRole(t.Context(), client(), one, two.Account.ID, portal.RoleUser) })
-		done.Go(func() { errs[1] = b.service.Disable(t.Context(), client(), two, one.Account.ID, why) })
-		done.Wait()
-		admins := 0
-		for _, id := range []portal.AccountID{one.Account.ID, two.Account.ID} {
-			if a := b.account(t, id); a.Role == portal.RoleAdmin && !a.Disabled() {
-				admins++
-			}
+		demoteEachOther(t, newBench(t))
+	}
+}
+
+func demoteEachOther(t *testing.T, b *bench) {
+	t.Helper()
+	one, two := b.staff(t, portal.RoleAdmin), b.staff(t, portal.RoleAdmin)
+	errs := make([]error, 2)
+	var done sync.WaitGroup
+	done.Go(func() { errs[0] = b.service.SetRole(t.Context(), client(), one, two.Account.ID, portal.RoleUser) })
+	done.Go(func() { errs[1] = b.service.Disable(t.Context(), client(), two, one.Account.ID, why) })
+	done.Wait()
+	admins := 0
+	for _, id := range []portal.AccountID{one.Account.ID, two.Account.ID} {
+		if a := b.account(t, id); a.Role == portal.RoleAdmin && !a.Disabled() {
+			admins++
 		}
-		if admins != 1 {
-			t.Errorf("%d admins are left; the errors were %v", admins, errs)
-		}
+	}
+	if admins != 1 {
+		t.Errorf("%d admins are left; the errors were %v", admins, errs)
 	}
 }

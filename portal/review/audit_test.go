@@ -2,12 +2,16 @@ package review_test
 
 import (
 	"context"
+	"database/sql"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
+	"github.com/lethe-dev/lethe/portal/portaltest"
 	"github.com/lethe-dev/lethe/portal/review"
+	"github.com/lethe-dev/lethe/portal/sqlstore"
 )
 
 // chain makes n rows that follow each other, oldest first.
@@ -76,7 +80,7 @@ func TestTamperingShows(t *testing.T) {
 			t.Parallel()
 			rows := test.tamper(chain(n))
 			service, err := review.New(review.Dependencies{
-				Store: &logStore{rows: rows}, Now: time.Now, Random: zeros{}, MAC: func(string, []byte) [32]byte { return [32]byte{} },
+				Store: &logStore{rows: rows}, Now: (&portaltest.Clock{}).Now, Random: zeros{}, MAC: func(string, []byte) [32]byte { return [32]byte{} },
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -129,5 +133,50 @@ func TestAuditLogPagesAndVerifiesWhatStaffDid(t *testing.T) {
 	report, err := b.service.VerifyAudit(t.Context(), p)
 	if err != nil || report.BrokenAt != 0 || report.Rows != b.audit(t)[0].Seq || report.Head != b.audit(t)[0].Hash {
 		t.Errorf("the report is %+v, %v", report, err)
+	}
+}
+
+func TestWhoCanWriteToTheDatabaseIsFoundOut(t *testing.T) {
+	t.Parallel()
+	for name, tamper := range map[string][]string{
+		"a reason is changed": {"DROP TRIGGER audit_stays", "UPDATE audit SET reason = 'nothing to see here' WHERE seq = 3"},
+		"a row is taken away": {"DROP TRIGGER audit_keeps", "DELETE FROM audit WHERE seq = 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "portal.db")
+			store, err := sqlstore.Open(t.Context(), path, sqlstore.Options{NoSync: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = store.Close() })
+			if err := store.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b := benchOn(t, store)
+			p := b.staff(t, portal.RoleSecurity)
+			for range 4 {
+				if _, err := b.service.Reveal(t.Context(), client(), p, b.person.ID, why); err != nil {
+					t.Fatal(err)
+				}
+			}
+			raw, err := sql.Open("sqlite", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = raw.Close() })
+			if _, err := raw.ExecContext(t.Context(), tamper[1]); err == nil {
+				t.Error("the database let the audit log be changed")
+			}
+			for _, statement := range tamper {
+				if _, err := raw.ExecContext(t.Context(), statement); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			report, err := b.service.VerifyAudit(t.Context(), p)
+			if err != nil || report.BrokenAt != 3 {
+				t.Errorf("the report is %+v, %v; want broken at 3", report, err)
+			}
+		})
 	}
 }

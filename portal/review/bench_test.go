@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,10 +63,13 @@ func benchOn(t *testing.T, store portal.Store) *bench {
 	return b
 }
 
+// services counts them, so that no two make the same ids.
+var services atomic.Uint64
+
 func (b *bench) serviceOn(t *testing.T, store portal.Store) *review.Service {
 	t.Helper()
 	service, err := review.New(review.Dependencies{
-		Store: store, Now: b.clock.Now, Random: portaltest.Random(uint64(time.Now().UnixNano())), MAC: portaltest.Keys(t).MAC,
+		Store: store, Now: b.clock.Now, Random: portaltest.Random(1<<32 + services.Add(1)), MAC: portaltest.Keys(t).MAC,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +183,7 @@ func calls() map[string]call {
 		"reveal an address": {portal.PermitReveal, true, portal.AuditReveal, func(ctx context.Context, s *review.Service, p portal.Principal, b *bench) (any, error) {
 			return s.Reveal(ctx, client(), p, b.person.ID, why)
 		}},
-		"search events": {portal.PermitEvents, false, portal.AuditSearchEvents, func(ctx context.Context, s *review.Service, p portal.Principal, b *bench) (any, error) {
+		"search events": {portal.PermitEvents, false, portal.AuditSearchEvents, func(ctx context.Context, s *review.Service, p portal.Principal, _ *bench) (any, error) {
 			events, _, err := s.Events(ctx, p, portal.EventFilter{Network: netip.MustParsePrefix("203.0.113.0/24")}, portal.EventCursor{})
 			return events, err
 		}},

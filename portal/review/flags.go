@@ -29,8 +29,11 @@ const (
 	maxTravelRows = 50_000
 )
 
-// Flags looks for what a person should look at, newest first: impossible travel and
-// credential stuffing.
+// MaxFlags is how many flags one look gives at most.
+const MaxFlags = 500
+
+// Flags looks for what a person should look at: impossible travel and credential stuffing,
+// the newest MaxFlags of them, newest first.
 func (s *Service) Flags(ctx context.Context, p portal.Principal, from, to time.Time) ([]portal.Flag, error) {
 	var flags []portal.Flag
 	t := task{needs: portal.PermitEvents, action: portal.AuditViewFlags, query: describeSpan(from, to), invalid: checkSpan(from, to)}
@@ -50,7 +53,7 @@ func (s *Service) Flags(ctx context.Context, p portal.Principal, from, to time.T
 		return nil, err
 	}
 	slices.SortStableFunc(flags, func(a, b portal.Flag) int { return cmp.Compare(b.To.UnixMicro(), a.To.UnixMicro()) })
-	return flags, nil
+	return flags[:min(len(flags), MaxFlags)], nil
 }
 
 // stuffing chooses the networks that look like it.
@@ -68,39 +71,46 @@ func stuffing(networks []portal.NetworkFailures) []portal.Flag {
 	return flags
 }
 
-// findTravel pages through the sign-ins, newest first, and compares each with the next
-// later one of its account.
+// findTravel pages through the sign-ins, newest first.
 func findTravel(ctx context.Context, tx portal.Tx, from, to time.Time) ([]portal.Flag, error) {
-	var flags []portal.Flag
-	later := map[portal.AccountID]portal.Event{}
+	seen := travels{later: map[portal.AccountID]portal.Event{}}
 	filter := portal.EventFilter{Kinds: []portal.EventKind{portal.EventSignIn}, From: from, To: to}
 	var after portal.EventCursor
-	for seen := 0; ; {
+	for range maxTravelRows / travelBatch {
 		events, err := tx.FindEvents(ctx, filter, after, travelBatch)
 		if err != nil {
 			return nil, fmt.Errorf("read sign-ins: %w", err)
 		}
 		for _, e := range events {
-			if e.Account == "" || e.Country == portal.UnknownCountry {
-				continue
-			}
-			if next, ok := later[e.Account]; ok && impossible(e, next) {
-				flags = append(flags, portal.Flag{
-					Kind: portal.FlagImpossibleTravel, Account: e.Account, Countries: [2]string{e.Country, next.Country},
-					From: e.Time, To: next.Time,
-				})
-			}
-			later[e.Account] = e
+			seen.add(e)
 		}
 		if len(events) < travelBatch {
-			return flags, nil
-		}
-		if seen += len(events); seen >= maxTravelRows {
-			return nil, portal.Invalid("from", "There were too many sign-ins in that time to compare. Choose a shorter one.")
+			return seen.flags, nil
 		}
 		last := events[len(events)-1]
 		after = portal.EventCursor{Time: last.Time, ID: last.ID}
 	}
+	return nil, portal.Invalid("from", "There were too many sign-ins in that time to compare. Choose a shorter one.")
+}
+
+// travels compares each sign-in with the next later one of its account.
+type travels struct {
+	later map[portal.AccountID]portal.Event
+	flags []portal.Flag
+}
+
+// add takes sign-ins newest first. Those whose country is not known are passed over.
+func (t *travels) add(e portal.Event) {
+	if e.Account == "" || e.Country == portal.UnknownCountry {
+		return
+	}
+	if next, ok := t.later[e.Account]; ok && impossible(e, next) {
+		t.flags = append(t.flags, portal.Flag{
+			Kind: portal.FlagImpossibleTravel, Account: e.Account, Countries: [2]string{e.Country, next.Country},
+			From: e.Time, To: next.Time,
+		})
+	}
+	t.later[e.Account] = e
 }
 
 // impossible reports whether nobody can have got from the first sign-in's country to the

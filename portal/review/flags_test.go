@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-dev/lethe/portal"
+	"github.com/lethe-dev/lethe/portal/review"
 )
 
 func TestImpossibleTravel(t *testing.T) {
@@ -62,6 +63,21 @@ func TestImpossibleTravel(t *testing.T) {
 				t.Errorf("flags (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestFlagsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p := b.staff(t, portal.RoleSecurity)
+	from := b.clock.Now()
+	var last portal.Event
+	for i := range review.MaxFlags + 20 {
+		last = b.event(t, portal.EventSignIn, b.person.ID, "198.51.100.7", []string{"DE", "BR"}[i%2])
+	}
+	flags, err := b.service.Flags(t.Context(), p, from, from.Add(time.Hour))
+	if err != nil || len(flags) != review.MaxFlags || !flags[0].To.Equal(last.Time) {
+		t.Errorf("%d flags, %v; want the newest %d", len(flags), err, review.MaxFlags)
 	}
 }
 

@@ -57,6 +57,9 @@ func TestAHoldKeepsItsRowsAndNoOthersUntilItIsReleased(t *testing.T) {
 	if err := b.service.ReleaseHold(t.Context(), client(), b.staff(t, portal.RoleSecurity), next.ID, why); portal.KindOf(err) != portal.KindNotFound {
 		t.Errorf("a second release: %v, want not found", err)
 	}
+	if _, err := b.service.ReviewHold(t.Context(), client(), p, next.ID, why, b.clock.Now().Add(time.Hour)); portal.KindOf(err) != portal.KindNotFound {
+		t.Errorf("a review of a released hold: %v, want not found", err)
+	}
 }
 
 func TestWhatAHoldMayBePlacedOn(t *testing.T) {

@@ -107,6 +107,7 @@ func checkChain(t *testing.T, log []portal.AuditEntry) {
 func TestTheDatabaseRefusesToChangeTheAuditLog(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		store := migrated(t, dsn())
 		want := []portal.AuditEntry{appendAudit(t, store, "second"), appendAudit(t, store, "first")}
 		want[0], want[1] = want[1], want[0]
@@ -144,6 +145,7 @@ func TestTheDatabaseRefusesToChangeTheAuditLog(t *testing.T) {
 func TestTheDatabaseKeepsAnEventThatAHoldBinds(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		store := migrated(t, dsn())
 		write(t, store, func(ctx context.Context, tx portal.Tx) error {
 			if err := tx.AddEvent(ctx, portal.Event{ID: "bound", Time: portaltest.Start, Kind: portal.EventSignIn, Account: "a"}); err != nil {
@@ -163,6 +165,7 @@ func TestTheDatabaseKeepsAnEventThatAHoldBinds(t *testing.T) {
 func TestPingRefusesAnotherSchema(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		store := open(t, dsn())
 		if err := store.Ping(t.Context()); !errors.Is(err, sqlstore.ErrSchemaOlder) {
 			t.Errorf("nothing migrated: want %v, got %v", sqlstore.ErrSchemaOlder, err)
@@ -194,6 +197,7 @@ func execute(t *testing.T, db *sql.DB, statement string) {
 func TestManyMayMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		address := dsn()
 		var group sync.WaitGroup
 		errs := make([]error, 4)
@@ -275,6 +279,7 @@ func column(t *testing.T, db *sql.DB, query string) [][]byte {
 func TestALinkIsGoneWhenItsMailIsSentOrGivenUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		store := migrated(t, dsn())
 		write(t, store, func(ctx context.Context, tx portal.Tx) error {
 			for _, id := range []portal.MailID{"sent", "given-up", "waits"} {
@@ -307,6 +312,7 @@ func TestALinkIsGoneWhenItsMailIsSentOrGivenUp(t *testing.T) {
 func TestOnlyEventsHoldAddresses(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, dsn func() string) {
+		t.Helper()
 		store := migrated(t, dsn())
 		client := portaltest.Client("203.0.113.77")
 		account := portaltest.Account()

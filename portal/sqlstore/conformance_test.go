@@ -13,13 +13,13 @@ import (
 
 func TestSQLiteIsAStore(t *testing.T) {
 	t.Parallel()
-	sqlstoretest.Run(t, func(t *testing.T) portal.Store { return portaltest.Store(t) })
+	sqlstoretest.Run(t, func(t *testing.T) portal.Store { t.Helper(); return portaltest.Store(t) })
 }
 
 func TestPostgreSQLIsAStore(t *testing.T) {
 	t.Parallel()
 	server := portaltest.StartPostgres(t)
-	sqlstoretest.Run(t, func(t *testing.T) portal.Store { return server.Store(t) })
+	sqlstoretest.Run(t, func(t *testing.T) portal.Store { t.Helper(); return server.Store(t) })
 }
 
 // replicas is one database through two stores, by turns, as two processes have it.
@@ -63,11 +63,11 @@ func (r replicas) Ping(ctx context.Context) error { return r.store().Ping(ctx) }
 
 func TestTwoProcessesOnOneSQLiteFileRaceFairly(t *testing.T) {
 	t.Parallel()
-	sqlstoretest.RunRaces(t, func(t *testing.T) portal.Store { return newReplicas(t, t.TempDir()+"/portal.db") })
+	sqlstoretest.RunRaces(t, func(t *testing.T) portal.Store { t.Helper(); return newReplicas(t, t.TempDir()+"/portal.db") })
 }
 
 func TestTwoReplicasOnPostgreSQLRaceFairly(t *testing.T) {
 	t.Parallel()
 	server := portaltest.StartPostgres(t)
-	sqlstoretest.RunRaces(t, func(t *testing.T) portal.Store { return newReplicas(t, server.Database(t)) })
+	sqlstoretest.RunRaces(t, func(t *testing.T) portal.Store { t.Helper(); return newReplicas(t, server.Database(t)) })
 }

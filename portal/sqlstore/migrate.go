@@ -14,6 +14,9 @@ import (
 // versions is goose's table of what has been applied.
 const versions = "schema_versions"
 
+// migrateTries is how often steps are tried beyond their number.
+const migrateTries = 5
+
 // Errors of Ping about the schema.
 var (
 	ErrSchemaOlder = errors.New("the database's schema is older than this program: run the command migrate")
@@ -44,11 +47,21 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The provider's own Close would close our pool.
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("apply the steps: %w", err)
+	// With SQLite there is no lock over all steps: a process that does the same at once may
+	// be a step ahead, and ours then fails and is taken back. Each time somebody got on.
+	// (The provider's own Close would close our pool.)
+	for try := 1; ; try++ {
+		_, err := provider.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		if s.path == "" || try > len(provider.ListSources())+migrateTries {
+			return fmt.Errorf("apply the steps: %w", err)
+		}
+		if err := wait(ctx, try); err != nil {
+			return fmt.Errorf("wait to apply the steps: %w", err)
+		}
 	}
-	return nil
 }
 
 func (s *Store) provider() (*goose.Provider, error) {

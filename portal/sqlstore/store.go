@@ -142,7 +142,7 @@ func (s *Store) tryWrite(ctx context.Context, inTurn bool, f func(context.Contex
 func (s *Store) settle(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, maxSettle)
 	defer cancel()
-	_, _ = s.writer.ExecContext(ctx, s.dialect.settle) //nolint:errcheck // see above
+	_, _ = s.writer.ExecContext(ctx, s.dialect.settle)
 }
 
 // Read implements portal.Store.

@@ -108,7 +108,9 @@ func (t *tx) fault(doing string, err error) error {
 }
 
 // row is what a scan function reads from.
-type row interface{ Scan(destinations ...any) error }
+type row interface {
+	Scan(destinations ...any) error
+}
 
 // one reads one row; ErrNotFound when there is none.
 func one[T any](ctx context.Context, t *tx, doing string, scan func(row) (T, error), query string, args ...any) (T, error) {

@@ -21,10 +21,10 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed && allow != "" {
 		w.Header().Set("Allow", allow)
-		s.failWith(w, s.newRequest(w, r), http.StatusMethodNotAllowed, "This address can't be used in that way.")
+		s.failWith(w, s.newRequest(w, r), http.StatusMethodNotAllowed, "This address can't be used in that way.") //nolint:contextcheck // A request carries it.
 		return
 	}
-	s.fail(w, s.newRequest(w, r), portal.ErrNotFound)
+	s.fail(w, s.newRequest(w, r), portal.ErrNotFound) //nolint:contextcheck // A request carries it.
 }
 
 // probe learns what ServeMux would have answered.
@@ -41,8 +41,8 @@ func (p *probe) WriteHeader(status int)      { p.status = status }
 func (s *Server) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := s.newRequest(w, hr)
-		if err := s.handle(w, r, route); err != nil {
-			s.fail(w, r, err)
+		if err := s.handle(w, r, route); err != nil { //nolint:contextcheck // A request carries it.
+			s.fail(w, r, err) //nolint:contextcheck // A request carries it.
 		}
 	})
 }
@@ -76,7 +76,7 @@ func (s *Server) identify(w http.ResponseWriter, r *request) error {
 		return nil
 	}
 	who, err := s.auth.Authenticate(r.Context(), r.client, secret)
-	if portal.KindOf(err) == portal.KindUnauthenticated && err != nil {
+	if portal.KindOf(err) == portal.KindUnauthenticated {
 		clearCookie(w, cookieSession)
 		return nil
 	}

@@ -66,7 +66,7 @@ type act struct {
 var (
 	actReveal = act{
 		Path: "reveal", Heading: "Show the address", Button: "Show the address",
-		Words: "You will see the email address of this account in full. That, your name and your reason are kept in the audit log.",
+		Words: "You will see the email address of this account in full. That you did, and your reason, is kept in the audit log.",
 	}
 	actDisable = act{
 		Path: "disable", Heading: "Disable the account", Button: "Disable the account", Danger: true,

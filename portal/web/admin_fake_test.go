@@ -53,7 +53,7 @@ func (f *richReview) Account(_ context.Context, p portal.Principal, id portal.Ac
 	return view, f.errs["Account"]
 }
 
-func (f *richReview) SearchAccounts(_ context.Context, _ portal.Principal, text string) ([]portal.AccountSummary, error) {
+func (f *richReview) SearchAccounts(_ context.Context, _ portal.Principal, _ string) ([]portal.AccountSummary, error) {
 	if f.none || f.errs["SearchAccounts"] != nil {
 		return nil, f.errs["SearchAccounts"]
 	}

@@ -17,8 +17,7 @@ const (
 )
 
 // adminRoutes are the staff's pages. Searches are posted, since what is searched for is
-// personal and URLs are kept in histories. The first line that a person may get is where
-// "Admin" in the header leads.
+// personal and URLs are kept in histories.
 func (s *Server) adminRoutes() []Route {
 	return []Route{
 		{"GET", pathAdminEvents, staff(portal.PermitEvents), s.adminEvents},
@@ -50,7 +49,8 @@ func (s *Server) adminRoutes() []Route {
 	}
 }
 
-// adminMenu is the menu of the staff's pages, each with what it needs.
+// adminMenu is the menu of the staff's pages, each with what it needs. The first that a
+// person may get is where "Admin" in the header leads.
 var adminMenu = []struct {
 	item  NavItem
 	needs portal.Permission

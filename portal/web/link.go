@@ -22,28 +22,28 @@ type link struct {
 var (
 	verifyLink = link{
 		purpose: portal.PurposeVerify,
-		title: "Confirm your email address", button: "Confirm",
+		title:   "Confirm your email address", button: "Confirm",
 		lead:     "One click, and your account is ready.",
 		deadLead: "It may have been used already: then just sign in. Otherwise ask for a new one.", deadButton: "Ask for a new link", deadTarget: "/sign-up/sent",
 		use: Auth.VerifyEmail, done: noticeVerified, then: "/sign-in",
 	}
 	newEmailLink = link{
 		purpose: portal.PurposeNewEmail,
-		title: "Use this email address", button: "Change my address",
+		title:   "Use this email address", button: "Change my address",
 		lead:     "From now on you sign in with this address, and mails go to it.",
 		deadLead: "Sign in and ask for the change again.", deadButton: "Change your email address", deadTarget: "/account/email",
 		use: Auth.ConfirmNewEmail, done: noticeEmailChanged, then: "/account",
 	}
 	undoEmailLink = link{
 		purpose: portal.PurposeUndoEmail,
-		title: "Get your old email address back", button: "Undo the change",
+		title:   "Get your old email address back", button: "Undo the change",
 		lead:     "The account goes back to this address, and everybody who is signed in to it is signed out. Then set a new password.",
 		deadLead: "If you did not change your address, set a new password and write to us.", deadButton: "Set a new password", deadTarget: "/forgot",
 		use: Auth.UndoEmail, done: noticeEmailUndone, then: "/forgot",
 	}
 	deviceLink = link{
 		purpose: portal.PurposeDevice,
-		title: "Confirm this browser", button: "Confirm this browser",
+		title:   "Confirm this browser", button: "Confirm this browser",
 		lead:     "Then you can sign in from here, whoever else is guessing your password.",
 		deadLead: "Ask for a new one.", deadButton: "Ask for a new link", deadTarget: "/sign-in/device",
 	}

@@ -63,7 +63,7 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // what a person sent, so only those of the runtime are logged.
 func (s *Server) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() {
+		defer func() { //nolint:contextcheck // A request carries it.
 			v := recover()
 			if v == nil {
 				return
@@ -132,9 +132,9 @@ func (s *Server) sameSite(next http.Handler) http.Handler {
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := s.newRequest(w, hr)
 		if s.crossSite.AllowN(s.now(), 1) {
-			s.record(r, portal.EventCrossSiteRefused, "")
+			s.record(r, portal.EventCrossSiteRefused, "") //nolint:contextcheck // A request carries it.
 		}
-		s.fail(w, r, &portal.Error{
+		s.fail(w, r, &portal.Error{ //nolint:contextcheck // A request carries it.
 			Kind:    portal.KindForbidden,
 			Message: "This was sent from another site, so we did nothing. If it was you, open the page here and try again.",
 		})

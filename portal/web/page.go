@@ -25,6 +25,9 @@ type Page struct {
 	StartRun string
 	// Wide pages have tables.
 	Wide bool
+	// Live pages have parts that htmx replaces. Others don't load it: it would note their
+	// address, and with it the secret of an emailed link, in the browser's sessionStorage.
+	Live bool
 	// Partial is true when htmx asked for a part of the page.
 	Partial bool
 }
@@ -103,9 +106,9 @@ func menu(items []NavItem, current string) []NavItem {
 
 // adminStart is where the staff's pages begin for who is signed in; "" for none.
 func (s *Server) adminStart(who portal.Principal) string {
-	for _, route := range s.adminRoutes() {
-		if route.Method == http.MethodGet && who.May(route.Access.permission) {
-			return route.Pattern
+	for _, line := range adminMenu {
+		if who.May(line.needs) {
+			return line.item.Path
 		}
 	}
 	return ""

@@ -36,7 +36,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *request, path string, what n
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	http.Redirect(w, r.Request, path, http.StatusSeeOther)
+	http.Redirect(w, r.Request, path, http.StatusSeeOther) //nolint:gosec // What people send goes through local, which lets only paths of ours through.
 	return nil
 }
 
@@ -81,8 +81,10 @@ func (s *Server) fail(w http.ResponseWriter, r *request, cause error) {
 	var e *portal.Error
 	message := ""
 	if errors.As(cause, &e) && kind != portal.KindInternal {
-		message = e.Message
 		retryAfter(w, e)
+		if e != portal.ErrNotFound { // the page's own words say more
+			message = e.Message
+		}
 	}
 	s.failWith(w, r, statuses[kind], message)
 }
@@ -114,7 +116,7 @@ type errorPage struct {
 // errorWords are title and words of a status, when the error has none of its own.
 var errorWords = map[int][2]string{
 	http.StatusForbidden:           {"Not for you to see", "You may not see this page."},
-	http.StatusNotFound:            {"Nothing here", "This page does not exist, or it is not yours. Check the address, or start again from the first page."},
+	http.StatusNotFound:            {"Nothing here", "There is no such thing, or it is not yours. Check the address, or start again from the first page."},
 	http.StatusMethodNotAllowed:    {"Not in this way", "This address can't be used in that way."},
 	http.StatusConflict:            {"Something changed", "This has changed in the meantime. Go back, reload the page and try again."},
 	http.StatusUnprocessableEntity: {"We could not use that", "Go back and check what you entered."},

@@ -91,13 +91,13 @@ func TestWhereAPersonComesBackTo(t *testing.T) {
 		want                string
 		header              string
 	}{
-		"a page":                         {"GET", "/account/email", "", nil, "/sign-in?next=%2Faccount%2Femail", "Location"},
-		"a page that needs a step-up":    {"GET", "/account/email", "ada", nil, "/step-up?next=%2Faccount%2Femail", "Location"},
-		"a form on a page of ours":       {"POST", "/account/email", "ada", []func(*http.Request){referer("https://portal.example.org/account/email?x=1")}, "/step-up?next=%2Faccount%2Femail&again=1", "Location"},
+		"a page":                          {"GET", "/account/email", "", nil, "/sign-in?next=%2Faccount%2Femail", "Location"},
+		"a page that needs a step-up":     {"GET", "/account/email", "ada", nil, "/step-up?next=%2Faccount%2Femail", "Location"},
+		"a form on a page of ours":        {"POST", "/account/email", "ada", []func(*http.Request){referer("https://portal.example.org/account/email?x=1")}, "/step-up?next=%2Faccount%2Femail&again=1", "Location"},
 		"a form, nobody knows from where": {"POST", "/account/email", "ada", nil, "/step-up", "Location"},
-		"a form on somebody else's page": {"POST", "/account/email", "ada", []func(*http.Request){referer("https://evil.example/account/email")}, "/step-up", "Location"},
-		"htmx":                           {"POST", "/account/email", "ada", []func(*http.Request){referer("https://portal.example.org/account/email"), htmx}, "/step-up?next=%2Faccount%2Femail&again=1", "HX-Redirect"},
-		"what has no page":               {"POST", "/sign-out", "", nil, "/sign-in", "Location"},
+		"a form on somebody else's page":  {"POST", "/account/email", "ada", []func(*http.Request){referer("https://evil.example/account/email")}, "/step-up", "Location"},
+		"htmx":                            {"POST", "/account/email", "ada", []func(*http.Request){referer("https://portal.example.org/account/email"), htmx}, "/step-up?next=%2Faccount%2Femail&again=1", "HX-Redirect"},
+		"what has no page":                {"POST", "/sign-out", "", nil, "/sign-in", "Location"},
 	}
 	for name, c := range cases {
 		w := ask(s, c.method, c.target, c.who, url.Values{}, c.mods...)

@@ -128,8 +128,8 @@ func (s *Server) Routes() []Route {
 		{"GET", "/account/recovery-codes", steppedUp, s.recoveryForm},
 		{"POST", "/account/recovery-codes", steppedUp, s.renewRecovery},
 		{"GET", "/account/sessions", signedIn, s.sessions},
-		{"POST", "/account/sessions/{id}/end", signedIn, s.endSession},
-		{"POST", "/account/sessions/end-others", signedIn, s.endOtherSessions},
+		{"POST", "/account/sessions/{id}/end", steppedUp, s.endSession}, // ASVS 5.0, 7.5.2
+		{"POST", "/account/sessions/end-others", steppedUp, s.endOtherSessions},
 		{"GET", "/account/tokens", signedIn, s.tokens},
 		{"GET", "/account/tokens/new", steppedUp, s.tokenForm},
 		{"POST", "/account/tokens/new", steppedUp, s.createToken},

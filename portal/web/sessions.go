@@ -19,7 +19,9 @@ func (s *Server) sessionsPage(r *request) (*sessionsPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sessionsPage{s.accountPage(r, "Sessions", pathSessions), list, r.who.Session.ID}, nil
+	page := &sessionsPage{s.accountPage(r, "Sessions", pathSessions), list, r.who.Session.ID}
+	page.Live = true
+	return page, nil
 }
 
 func (s *Server) sessions(w http.ResponseWriter, r *request) error {

@@ -29,6 +29,7 @@ func (s *Server) tokensPage(r *request) (*tokensPage, error) {
 		return nil, err
 	}
 	page := &tokensPage{Page: s.accountPage(r, "API tokens", pathTokens), Max: portal.MaxTokens}
+	page.Live = len(list) > 0
 	for _, t := range list {
 		page.Tokens = append(page.Tokens, tokenRow{t, !s.now().Before(t.ExpiresAt)})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,8 +143,8 @@ func newField(page pageData, name, label string, pairs ...any) (Field, error) {
 	if len(pairs)%2 != 0 {
 		return f, errors.New("a field needs pairs of a key and a value")
 	}
-	for i := 0; i < len(pairs); i += 2 {
-		if err := f.set(pairs[i], pairs[i+1]); err != nil {
+	for pair := range slices.Chunk(pairs, 2) {
+		if err := f.set(pair[0], pair[1]); err != nil {
 			return f, err
 		}
 	}

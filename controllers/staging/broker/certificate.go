@@ -5,9 +5,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -37,9 +40,10 @@ const (
 	serialBits = 120
 )
 
-// CA issues the certificates of the broker's replicas. It may issue for servers
-// only and not make further CAs; names are left open because they differ from
-// cluster to cluster, and nothing but the broker's callers trusts it.
+// CA issues the certificates of the operator's replicas, for the broker and for the
+// webhooks. It may issue for servers only and not make further CAs; names are left open
+// because they differ from cluster to cluster, and nothing but the broker's callers, and
+// the API server for our webhooks, trusts it.
 type CA struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -48,6 +52,18 @@ type CA struct {
 // Bundle gives the certificates that the broker's are verified with, PEM.
 func (ca CA) Bundle() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Raw})
+}
+
+// Derive gives 128 bits, in hexadecimal, that only who has the CA's key can know, and that
+// are the same for every replica. Another purpose gives others.
+func (ca CA) Derive(purpose string) (string, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(ca.key)
+	if err != nil {
+		return "", fmt.Errorf("encode key: %w", err)
+	}
+	sum := hmac.New(sha256.New, der)
+	sum.Write([]byte("lethe.dev/" + purpose))
+	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
 // +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create

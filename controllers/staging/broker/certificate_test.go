@@ -207,3 +207,27 @@ func TestCertificatesAreRenewedAtHalfOfTheirLife(t *testing.T) {
 		t.Errorf("outlives its CA, or %v", err)
 	}
 }
+
+func TestDeriveIsTheSameForEveryReplica(t *testing.T) {
+	t.Parallel()
+	first, c := newCAForTest(t)
+	other, _ := newCAForTest(t)
+	again, err := EnsureCA(t.Context(), c, system, today(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	derive := func(ca CA, purpose string) string {
+		secret, err := ca.Derive(purpose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return secret
+	}
+	here := derive(first, "path")
+	if got := derive(again, "path"); got != here || len(here) != 32 {
+		t.Errorf("two replicas derive %q and %q", here, got)
+	}
+	if here == derive(first, "another") || here == derive(other, "path") {
+		t.Error("another purpose, or another CA, derives the same")
+	}
+}

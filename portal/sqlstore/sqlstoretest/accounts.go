@@ -10,11 +10,11 @@ import (
 )
 
 var accountTests = map[string]func(*testing.T, portal.Store){
-	"an account is found by its name and its address":   testAccount,
-	"an account that is not there is not found":         testNoAccount,
-	"an address is one account's":                       testAddressTaken,
-	"an update of an account writes all but its origin": testUpdateAccount,
-	"accounts are found by the beginning of an address": testFindAccounts,
+	"an account is found by its name and its address":    testAccount,
+	"an account that is not there is not found":          testNoAccount,
+	"an address is one account's":                        testAddressTaken,
+	"an update of an account writes all but its origin":  testUpdateAccount,
+	"accounts are found by the beginning of an address":  testFindAccounts,
 	"a search for accounts takes characters as they are": testFindAccountsExactly,
 }
 

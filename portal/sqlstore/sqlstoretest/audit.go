@@ -9,9 +9,9 @@ import (
 )
 
 var auditTests = map[string]func(*testing.T, portal.Store){
-	"rows of the audit log are a chain":     testAuditChain,
-	"the audit log is read in pages":        testAuditPages,
-	"the audit log outlives who is in it":   testAuditOfNobody,
+	"rows of the audit log are a chain":   testAuditChain,
+	"the audit log is read in pages":      testAuditPages,
+	"the audit log outlives who is in it": testAuditOfNobody,
 }
 
 func appendAudit(t *testing.T, s portal.Store, e portal.AuditEntry) portal.AuditEntry {
@@ -26,7 +26,9 @@ func appendAudit(t *testing.T, s portal.Store, e portal.AuditEntry) portal.Audit
 
 func auditLog(t *testing.T, s portal.Store, before int64, limit int) []portal.AuditEntry {
 	t.Helper()
-	return read(t, s, func(ctx context.Context, tx portal.Tx) ([]portal.AuditEntry, error) { return tx.AuditLog(ctx, before, limit) })
+	return read(t, s, func(ctx context.Context, tx portal.Tx) ([]portal.AuditEntry, error) {
+		return tx.AuditLog(ctx, before, limit)
+	})
 }
 
 // checkChain checks a whole log, newest first.

@@ -75,7 +75,9 @@ func testDevice(t *testing.T, s portal.Store) {
 	})
 	device.LastSeen = minute(10)
 	for _, want := range []portal.Device{device, shared} {
-		got := read(t, s, func(ctx context.Context, tx portal.Tx) (portal.Device, error) { return tx.Device(ctx, want.Account, want.Digest) })
+		got := read(t, s, func(ctx context.Context, tx portal.Tx) (portal.Device, error) {
+			return tx.Device(ctx, want.Account, want.Digest)
+		})
 		equal(t, "device", want, got)
 	}
 }

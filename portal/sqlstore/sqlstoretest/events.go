@@ -11,12 +11,12 @@ import (
 )
 
 var eventTests = map[string]func(*testing.T, portal.Store){
-	"an event comes back as it was":                              testEvent,
-	"an event's name is its own":                                 testEventTaken,
-	"events are chosen by each part of a filter and by all":      testEventFilter,
-	"events are chosen by network":                               testEventNetwork,
-	"pages of events of one moment have each once":               testEventPages,
-	"a purge takes old events, at most so many":                  testPurgeEvents,
+	"an event comes back as it was":                         testEvent,
+	"an event's name is its own":                            testEventTaken,
+	"events are chosen by each part of a filter and by all": testEventFilter,
+	"events are chosen by network":                          testEventNetwork,
+	"pages of events of one moment have each once":          testEventPages,
+	"a purge takes old events, at most so many":             testPurgeEvents,
 }
 
 func newEvent(id portal.EventID, at time.Time, mods ...func(*portal.Event)) portal.Event {
@@ -54,7 +54,9 @@ func putEvents(t *testing.T, s portal.Store, events ...portal.Event) {
 
 func findEvents(t *testing.T, s portal.Store, f portal.EventFilter, after portal.EventCursor, limit int) []portal.Event {
 	t.Helper()
-	return read(t, s, func(ctx context.Context, tx portal.Tx) ([]portal.Event, error) { return tx.FindEvents(ctx, f, after, limit) })
+	return read(t, s, func(ctx context.Context, tx portal.Tx) ([]portal.Event, error) {
+		return tx.FindEvents(ctx, f, after, limit)
+	})
 }
 
 func eventIDs(t *testing.T, s portal.Store, f portal.EventFilter) []portal.EventID {
@@ -129,18 +131,18 @@ func testEventNetwork(t *testing.T, s portal.Store) {
 	}
 	putEvents(t, s, newEvent("none", minute(99), func(e *portal.Event) { e.IP = netip.Addr{} }))
 	for network, wants := range map[string][]portal.EventID{
-		"10.1.2.3/32":             {"10.1.2.3"},
-		"10.1.2.77/24":            {"10.1.2.255", "10.1.2.3"},
-		"10.1.2.0/23":             {"10.1.3.0", "10.1.2.255", "10.1.2.3"},
-		"0.0.0.0/0":               {"255.255.255.255", "10.1.3.0", "10.1.2.255", "10.1.2.3", "0.0.0.0"},
-		"::/0":                    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8:0:100::", "2001:db8:0:ff::1", "2001:db8::", "::a01:203", "::"},
-		"2001:db8::/56":           {"2001:db8:0:ff::1", "2001:db8::"},
-		"2001:db8::/128":          {"2001:db8::"},
-		"::/128":                  {"::"},
-		"::ffff:10.1.2.0/120":     {"10.1.2.255", "10.1.2.3"},
-		"::ffff:0.0.0.0/96":       {"255.255.255.255", "10.1.3.0", "10.1.2.255", "10.1.2.3", "0.0.0.0"},
-		"255.255.255.255/32":      {"255.255.255.255"},
-		"203.0.113.0/24":          nil,
+		"10.1.2.3/32":         {"10.1.2.3"},
+		"10.1.2.77/24":        {"10.1.2.255", "10.1.2.3"},
+		"10.1.2.0/23":         {"10.1.3.0", "10.1.2.255", "10.1.2.3"},
+		"0.0.0.0/0":           {"255.255.255.255", "10.1.3.0", "10.1.2.255", "10.1.2.3", "0.0.0.0"},
+		"::/0":                {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8:0:100::", "2001:db8:0:ff::1", "2001:db8::", "::a01:203", "::"},
+		"2001:db8::/56":       {"2001:db8:0:ff::1", "2001:db8::"},
+		"2001:db8::/128":      {"2001:db8::"},
+		"::/128":              {"::"},
+		"::ffff:10.1.2.0/120": {"10.1.2.255", "10.1.2.3"},
+		"::ffff:0.0.0.0/96":   {"255.255.255.255", "10.1.3.0", "10.1.2.255", "10.1.2.3", "0.0.0.0"},
+		"255.255.255.255/32":  {"255.255.255.255"},
+		"203.0.113.0/24":      nil,
 	} {
 		equal(t, network, wants, eventIDs(t, s, portal.EventFilter{Network: netip.MustParsePrefix(network)}))
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 var holdTests = map[string]func(*testing.T, portal.Store){
-	"a hold comes back as it was placed":                          testHold,
+	"a hold comes back as it was placed":                             testHold,
 	"a hold keeps matching events from a purge until it is released": testHoldKeeps,
-	"a hold keeps matching events that come later":                testHoldLater,
-	"an event of two holds stays until both are released":         testTwoHolds,
-	"a hold on everything is refused":                             testHoldRefused,
-	"a hold is released once":                                     testReleaseHold,
-	"a released hold names no address":                            testReleasedNetwork,
-	"holds are listed by review, the released ones last":          testAllHolds,
+	"a hold keeps matching events that come later":                   testHoldLater,
+	"an event of two holds stays until both are released":            testTwoHolds,
+	"a hold on everything is refused":                                testHoldRefused,
+	"a hold is released once":                                        testReleaseHold,
+	"a released hold names no address":                               testReleasedNetwork,
+	"holds are listed by review, the released ones last":             testAllHolds,
 }
 
 func newHold(id portal.HoldID, f portal.EventFilter) portal.Hold {
@@ -125,10 +125,10 @@ func testTwoHolds(t *testing.T, s portal.Store) {
 func testHoldRefused(t *testing.T, s portal.Store) {
 	write(t, s, func(ctx context.Context, tx portal.Tx) error {
 		for name, f := range map[string]portal.EventFilter{
-			"everything":             {},
-			"everything from now on": {From: minute(1)},
-			"every IPv4 address":     {Network: netip.MustParsePrefix("0.0.0.0/0")},
-			"what others hold":       {Held: true},
+			"everything":              {},
+			"everything from now on":  {From: minute(1)},
+			"every IPv4 address":      {Network: netip.MustParsePrefix("0.0.0.0/0")},
+			"what others hold":        {Held: true},
 			"what others hold of one": {Held: true, Account: "a"},
 		} {
 			_, err := tx.PlaceHold(ctx, newHold("h", f))

@@ -9,9 +9,9 @@ import (
 )
 
 var linkTests = map[string]func(*testing.T, portal.Store){
-	"a link is used once":                      testLink,
-	"links of one purpose are deleted":         testDeleteLinks,
-	"a purge takes links that have expired":    testPurgeLinks,
+	"a link is used once":                   testLink,
+	"links of one purpose are deleted":      testDeleteLinks,
+	"a purge takes links that have expired": testPurgeLinks,
 }
 
 func newLink(a portal.AccountID, p portal.Purpose, secret string) portal.Link {

@@ -14,16 +14,16 @@ import (
 )
 
 var raceTests = map[string]func(*testing.T, portal.Store){
-	"of many who take a time step one does":         raceTakeStep,
-	"of many who use a link one does":               raceUseLink,
-	"of many who use a recovery code one does":      raceRecoveryCode,
-	"of many who revoke an API token one does":      raceRevokeToken,
-	"of many who end a challenge one does":          raceChallenge,
-	"of many who want an address one gets it":       raceAddress,
+	"of many who take a time step one does":           raceTakeStep,
+	"of many who use a link one does":                 raceUseLink,
+	"of many who use a recovery code one does":        raceRecoveryCode,
+	"of many who revoke an API token one does":        raceRevokeToken,
+	"of many who end a challenge one does":            raceChallenge,
+	"of many who want an address one gets it":         raceAddress,
 	"many append to the audit log, and it is a chain": raceAudit,
-	"no failure that many count is lost":            raceThrottle,
-	"a mail is claimed by one of many":              raceClaim,
-	"no event slips between a hold and a purge":     raceHold,
+	"no failure that many count is lost":              raceThrottle,
+	"a mail is claimed by one of many":                raceClaim,
+	"no event slips between a hold and a purge":       raceHold,
 }
 
 // Sizes of the races: enough that they meet, few enough for a small machine.

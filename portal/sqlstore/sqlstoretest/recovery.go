@@ -8,8 +8,8 @@ import (
 )
 
 var recoveryTests = map[string]func(*testing.T, portal.Store){
-	"a recovery code is good once":             testUseRecoveryCode,
-	"new recovery codes replace the old":       testPutRecoveryCodes,
+	"a recovery code is good once":                   testUseRecoveryCode,
+	"new recovery codes replace the old":             testPutRecoveryCodes,
 	"recovery codes that are refused change nothing": testRecoveryCodesRefused,
 }
 

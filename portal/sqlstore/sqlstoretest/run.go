@@ -89,7 +89,7 @@ func equal(t *testing.T, what string, want, got any) {
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		// The zone is part of it: times come back in UTC.
-		cmp.Comparer(func(a, b time.Time) bool { return a == b }),
+		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) && a.Location() == b.Location() }),
 	}
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)

@@ -9,12 +9,12 @@ import (
 )
 
 var sessionTests = map[string]func(*testing.T, portal.Store){
-	"a session is found by its secret's digest":             testSession,
-	"a session's name, digest and account are checked":      testSessionRefused,
-	"an update of a session writes all but its origin":      testUpdateSession,
-	"an account's sessions are listed newest first":         testAccountSessions,
-	"only its owner's session is deleted":                   testDeleteSession,
-	"all sessions but one are deleted, and challenges":      testDeleteSessions,
+	"a session is found by its secret's digest":                 testSession,
+	"a session's name, digest and account are checked":          testSessionRefused,
+	"an update of a session writes all but its origin":          testUpdateSession,
+	"an account's sessions are listed newest first":             testAccountSessions,
+	"only its owner's session is deleted":                       testDeleteSession,
+	"all sessions but one are deleted, and challenges":          testDeleteSessions,
 	"a purge takes sessions, challenges and devices that ended": testPurgeSessions,
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 var throttleTests = map[string]func(*testing.T, portal.Store){
-	"a count is kept under its key":               testThrottle,
+	"a count is kept under its key":              testThrottle,
 	"a purge takes counts that have stood still": testPurgeThrottles,
 }
 

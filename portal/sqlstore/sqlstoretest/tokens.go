@@ -9,11 +9,11 @@ import (
 )
 
 var tokenTests = map[string]func(*testing.T, portal.Store){
-	"an API token is found by its secret's digest":           testToken,
-	"an API token's name, digest and account are checked":    testTokenRefused,
-	"an account's API tokens are listed newest first":        testAccountTokens,
-	"an API token is revoked once and by its owner":          testRevokeToken,
-	"the use of an API token is noted":                       testTouchToken,
+	"an API token is found by its secret's digest":        testToken,
+	"an API token's name, digest and account are checked": testTokenRefused,
+	"an account's API tokens are listed newest first":     testAccountTokens,
+	"an API token is revoked once and by its owner":       testRevokeToken,
+	"the use of an API token is noted":                    testTouchToken,
 }
 
 func newToken(a portal.AccountID, id portal.TokenID, created time.Time) portal.APIToken {
@@ -48,7 +48,9 @@ func testToken(t *testing.T, s portal.Store) {
 	putToken(t, s, full)
 	equal(t, "token", plain, tokenOf(t, s, plain.Digest))
 	equal(t, "token that was used and revoked", full, tokenOf(t, s, full.Digest))
-	_, err := tryRead(t, s, func(ctx context.Context, tx portal.Tx) (portal.APIToken, error) { return tx.TokenByDigest(ctx, digest("another")) })
+	_, err := tryRead(t, s, func(ctx context.Context, tx portal.Tx) (portal.APIToken, error) {
+		return tx.TokenByDigest(ctx, digest("another"))
+	})
 	gives(t, "another digest", portal.ErrNotFound, err)
 }
 

@@ -10,16 +10,16 @@ import (
 )
 
 var transactionTests = map[string]func(*testing.T, portal.Store){
-	"a store that was just made answers":                            testPing,
-	"an error takes all of a write back and comes back unchanged":   testRollback,
-	"a panic takes all of a write back and the store goes on":       testPanic,
-	"a write sees itself and nobody else does before it is done":    testIsolation,
-	"a read sees one moment":                                        testSnapshot,
-	"a read changes nothing":                                        testReadOnly,
-	"a failure that is swallowed is not committed":                  testSwallowedFailure,
-	"a write within a write is refused":                             testNested,
+	"a store that was just made answers":                              testPing,
+	"an error takes all of a write back and comes back unchanged":     testRollback,
+	"a panic takes all of a write back and the store goes on":         testPanic,
+	"a write sees itself and nobody else does before it is done":      testIsolation,
+	"a read sees one moment":                                          testSnapshot,
+	"a read changes nothing":                                          testReadOnly,
+	"a failure that is swallowed is not committed":                    testSwallowedFailure,
+	"a write within a write is refused":                               testNested,
 	"who gives up before a write hears of it and has changed nothing": testGiveUp,
-	"who gives up during a write has changed nothing":               testGiveUpWithin,
+	"who gives up during a write has changed nothing":                 testGiveUpWithin,
 }
 
 func testPing(t *testing.T, s portal.Store) {
@@ -31,8 +31,15 @@ func testPing(t *testing.T, s portal.Store) {
 // exists reports whether an account is there.
 func exists(t *testing.T, s portal.Store, id portal.AccountID) bool {
 	t.Helper()
-	_, err := tryRead(t, s, func(ctx context.Context, tx portal.Tx) (portal.Account, error) {
-		return tx.Account(ctx, id)
+	return existsNow(t.Context(), t, s, id)
+}
+
+// existsNow is the same within another transaction.
+func existsNow(ctx context.Context, t *testing.T, s portal.Store, id portal.AccountID) bool {
+	t.Helper()
+	err := s.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
+		_, err := tx.Account(ctx, id)
+		return err
 	})
 	if err != nil {
 		gives(t, "read an account", portal.ErrNotFound, err)
@@ -96,7 +103,7 @@ func testIsolation(t *testing.T, s portal.Store) {
 		if _, err := tx.Account(ctx, a.ID); err != nil {
 			t.Errorf("its own account: %v", err)
 		}
-		if exists(t, s, a.ID) {
+		if existsNow(ctx, t, s, a.ID) {
 			t.Error("somebody else sees it before it is committed")
 		}
 		return nil
@@ -112,8 +119,9 @@ func testSnapshot(t *testing.T, s portal.Store) {
 		if _, err := tx.Account(ctx, first.ID); err != nil {
 			return err
 		}
-		write(t, s, func(ctx context.Context, tx portal.Tx) error { return tx.CreateAccount(ctx, later) })
-		_, err := tx.Account(ctx, later.ID)
+		err := s.Write(ctx, func(ctx context.Context, tx portal.Tx) error { return tx.CreateAccount(ctx, later) })
+		gives(t, "a write while another reads", nil, err)
+		_, err = tx.Account(ctx, later.ID)
 		gives(t, "an account of after the read began", portal.ErrNotFound, err)
 		return nil
 	})

@@ -88,6 +88,9 @@
   const problems = document.getElementById("problems");
   if (problems) problems.focus();
 
+  // htmx notes the page's address for a history that we don't have it keep.
+  if (window.htmx) sessionStorage.removeItem("htmx-current-path-for-history");
+
   // Parts that htmx puts into the page.
   document.addEventListener("htmx:beforeRequest", function () {
     document.getElementById("problem").replaceChildren();
