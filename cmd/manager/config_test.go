@@ -28,6 +28,8 @@ func TestParseConfig(t *testing.T) {
 		"refuses a breaker that is shut":     {args: append(required, "--sweep-breaker=0"), wantErr: "--sweep-breaker"},
 		"refuses a negative rate":            {args: append(required, "--erase-rate=-1"), wantErr: "--erase-rate"},
 		"refuses a life that STS can't give": {args: append(required, "--credential-life=1m"), wantErr: "at least 15m0s"},
+		"refuses a grace without end":        {args: append(required, "--billing-grace=721h"), wantErr: "--billing-grace"},
+		"refuses an empty network":           {args: append(required, "--tenant-egress-store-cidr=10.0.0.0/8,"), wantErr: "a network is empty"},
 		"refuses an unknown log level":       {args: append(required, "--log-level=loud"), wantErr: `"loud"`},
 		"refuses a registry without a host":  {args: append(required, "--allowed-registries=library"), wantErr: "registry.example.com/team"},
 		"takes several registries":           {args: append(required, "--allowed-registries=ghcr.io/team, localhost:5000")},

@@ -28,8 +28,10 @@ type invocation struct {
 	// role is of "admin invite", force of "keys retire".
 	role  string
 	force bool
-	out   io.Writer
-	log   *slog.Logger
+	// memoryLimited says that whoever started us has set GOMEMLIMIT.
+	memoryLimited bool
+	out           io.Writer
+	log           *slog.Logger
 }
 
 func commands() []command {
@@ -90,8 +92,11 @@ func start(ctx context.Context, args, environ []string, out, errOut io.Writer) e
 	}
 	i := &invocation{config: defaults(), out: out, role: "admin"}
 	for _, entry := range environ {
-		if database, ok := strings.CutPrefix(entry, "DATABASE_URL="); ok && database != "" {
-			i.config.database = database // what platforms set; anything of ours wins over it
+		switch name, value, _ := strings.Cut(entry, "="); {
+		case name == "DATABASE_URL" && value != "":
+			i.config.database = value // what platforms set; anything of ours wins over it
+		case name == "GOMEMLIMIT" && value != "":
+			i.memoryLimited = true
 		}
 	}
 	settings := i.config.settings()

@@ -40,7 +40,7 @@ func TestACodeIsGoodOnceOnTwoReplicas(t *testing.T) {
 	seed := person.enrol(first)
 
 	// Each has shown the password, half of them to either replica.
-	const crowd = 8
+	const crowd = 4 // as many as a strange browser may be wrong without having to wait
 	visitors, replicas := make([]*visitor, crowd), []*stand.Stand{first, second}
 	for i := range visitors {
 		visitors[i] = newVisitor(t, first)
@@ -83,7 +83,6 @@ func TestACrowdOfWrongPasswords(t *testing.T) {
 	s := runPortal(t, stand.Options{BehindProxy: true, Settings: []string{
 		fmt.Sprintf("--hash-slots=%d", slots), fmt.Sprintf("--hash-memory=%d", megabytes),
 	}})
-	before := peakMemory(t, s.PID())
 
 	const crowd = 500
 	transport := &http.Transport{MaxIdleConnsPerHost: crowd}
@@ -124,15 +123,15 @@ func TestACrowdOfWrongPasswords(t *testing.T) {
 		return ask(ctx, http.MethodGet, "/sign-in", "198.51.100.7", "")
 	})
 	peak := peakMemory(t, s.PID())
-	t.Logf("answers %v; %d others answered meanwhile, the slowest in %s; memory %d MiB before, %d MiB at most", statuses, answered, slowest, before, peak)
+	t.Logf("answers %v; %d others answered meanwhile, the slowest in %s; memory was %d MiB at most", statuses, answered, slowest, peak)
 	if statuses[http.StatusSeeOther]+statuses[http.StatusOK] > 0 || statuses[-1] > 0 {
 		t.Errorf("wrong passwords were answered %v", statuses)
 	}
 	if answered == 0 {
 		t.Error("nobody else was answered meanwhile")
 	}
-	// Go's collector may let the heap grow to twice what lives; 500 requests need some too.
-	if limit := before + 2*slots*megabytes + 100; peak > limit {
+	// The limit is a soft one, and stacks and the program itself come on top.
+	if limit := slots*megabytes + restMemory + 64; peak > limit {
 		t.Errorf("memory went up to %d MiB, more than %d MiB", peak, limit)
 	}
 }

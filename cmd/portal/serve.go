@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	netmail "net/mail"
+	"net/netip"
 	"os"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +45,9 @@ func serve(ctx context.Context, i *invocation) error {
 		return &usageError{err}
 	}
 	slog.SetDefault(i.log) // a library that logs by itself is redacted too
+	if !i.memoryLimited {
+		debug.SetMemoryLimit(i.config.memoryLimit())
+	}
 	core, err := i.openCore(ctx)
 	if err != nil {
 		return err
@@ -53,6 +59,13 @@ func serve(ctx context.Context, i *invocation) error {
 	}
 	return s.run(ctx)
 }
+
+// restMemory is what everything but hashes needs when it is busy, in MiB.
+const restMemory = 192
+
+// memoryLimit is the soft limit of the heap in bytes: hashes leave so much garbage that the
+// collector would otherwise let it grow to twice what is in use.
+func (c config) memoryLimit() int64 { return int64(c.hashSlots*c.hashMemory+restMemory) << 20 }
 
 // assemble makes the parts; nothing runs yet.
 func (s *site) assemble() error {
@@ -131,8 +144,26 @@ func (s *site) assemblePages() error {
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api)
 	mux.Handle("/", pages)
-	s.people = s.observed(identified(mux), patternIn(routes))
+	var front http.Handler = mux
+	if s.config.behindProxy {
+		front = onlyFrom(s.config.trustedProxies, mux)
+	}
+	s.people = s.observed(identified(front), patternIn(routes))
 	return nil
+}
+
+// onlyFrom answers the proxies and nobody else: there is no TLS on this connection, and
+// whoever reaches it past them would send passwords in the clear.
+func onlyFrom(proxies []netip.Prefix, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		among := func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap().WithZone("")) }
+		if err != nil || !slices.ContainsFunc(proxies, among) {
+			answer(w, http.StatusForbidden, "The portal is reached over TLS, through its proxy.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // openResolver makes what finds out who a client is. Without trusted proxies it is whoever

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,30 @@ func TestMetricsAreBounded(t *testing.T) {
 	for _, never := range []string{"ada@", "203.0.113", "PROPFIND"} {
 		if strings.Contains(text, never) {
 			t.Errorf("%q is in the metrics", never)
+		}
+	}
+}
+
+// TestOnlyTheProxyMaySpeakWithoutTLS: a connection past the proxy carries nothing.
+func TestOnlyTheProxyMaySpeakWithoutTLS(t *testing.T) {
+	t.Parallel()
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::1/128")}
+	handler := onlyFrom(proxies, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	for peer, want := range map[string]int{
+		"10.1.2.3:1234":           http.StatusTeapot,
+		"[::ffff:10.1.2.3]:1234":  http.StatusTeapot,
+		"[2001:db8::1%eth0]:1234": http.StatusTeapot,
+		"[2001:db8::2]:1234":      http.StatusForbidden,
+		"203.0.113.77:1234":       http.StatusForbidden,
+		"":                        http.StatusForbidden,
+	} {
+		request := httptest.NewRequest(http.MethodPost, "/sign-in", strings.NewReader("password=x"))
+		request.RemoteAddr = peer
+		request.Header.Set("X-Forwarded-For", "10.1.2.3")
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, request)
+		if w.Code != want {
+			t.Errorf("%q is answered %d, want %d", peer, w.Code, want)
 		}
 	}
 }

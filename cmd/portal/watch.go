@@ -84,7 +84,8 @@ func (s *site) measure() {
 		}
 		return float64(overdue)
 	})
-	s.metrics.gauge("lethe_portal_purge_late_seconds", "For how long the oldest security event without a hold should have been gone.", s.seconds(s.sweeper.Late))
+	s.metrics.gauge("lethe_portal_mail_late_seconds", "For how long the oldest mail has been due; 0: none is.", s.seconds(s.mail.Late))
+	s.metrics.gauge("lethe_portal_purge_late_seconds", "For how long the oldest security event without a hold should have been gone; 0: none should.", s.seconds(s.sweeper.Late))
 }
 
 func (s *site) seconds(look func(context.Context) (time.Duration, error)) func() float64 {

@@ -229,8 +229,8 @@ func TestTenantChangesNoRunsParts(t *testing.T) {
 		"give a Pod another dataset":           {onPod(`{"metadata":{"labels":{"lethe.dev/dataset-uid":"1d5be7a2-0000-4000-8000-00000000000f"}}}`), saysForged},
 		"have more of the node":                {onPod(`{"spec":{"containers":[{"name":"trainer","resources":{"limits":{"cpu":"64"},"requests":{"cpu":"64"}}}]}}`, "resize"), saysForged},
 		"tolerate all taints":                  {onPod(`{"spec":{"tolerations":[{"operator":"Exists"},{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":300},{"key":"node.kubernetes.io/unreachable","operator":"Exists","effect":"NoExecute","tolerationSeconds":300}]}}`), saysForged},
-		"look into the stagers":                {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+pinned+`","targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
-		"look into the stagers, as if allowed": {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+allowedImage+`","targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
+		"look into the stagers":                {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+pinned+`","securityContext":{"allowPrivilegeEscalation":false},"targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
+		"look into the stagers, as if allowed": {onPod(`{"spec":{"ephemeralContainers":[{"name":"spy","image":"`+allowedImage+`","securityContext":{"allowPrivilegeEscalation":false},"targetContainerName":"stage-out"}]}}`, "ephemeralcontainers"), "ephemeral containers"},
 		"keep a Pod for ever":                  {onPod(`{"metadata":{"finalizers":["example.com/for-ever"]}}`), saysForged},
 		"change the namespace's account":       {func() error { return l.automount(tenant) }, saysOperator("serviceaccounts")},
 		"be a Pod": {func() error {
@@ -246,6 +246,35 @@ func TestTenantChangesNoRunsParts(t *testing.T) {
 			t.Parallel()
 			refused(t, a.attempt(), objectsPolicy, a.says)
 		})
+	}
+}
+
+// TestWhatWasThereDoesNotGrow: a namespace that becomes a tenant's may hold workloads.
+func TestWhatWasThereDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	l := newLand(t, nil)
+	for _, kind := range []string{"deployments", "cronjobs", "jobs"} {
+		l.must(l.as(tenant).Create(t.Context(), workloads(l.namespace)[kind]))
+	}
+	l.must(l.as(staff).Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}},
+		client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"lethe.dev/tenant":"t-1"}}}`))))
+	kube, err := kubernetes.NewForConfig(l.configOf(tenant))
+	l.must(err)
+	scale := &autoscalingv1.Scale{ObjectMeta: named(l.namespace), Spec: autoscalingv1.ScaleSpec{Replicas: 64}}
+	_, err = kube.AppsV1().Deployments(l.namespace).UpdateScale(t.Context(), "mine", scale, metav1.UpdateOptions{})
+	refused(t, err, objectsPolicy, saysOperator("deployments"))
+	binding := &corev1.Binding{ObjectMeta: named(l.namespace), Target: corev1.ObjectReference{Kind: "Node", Name: "node-1"}}
+	refused(t, kube.CoreV1().RESTClient().Post().Namespace(l.namespace).Resource("bindings").Body(binding).Do(t.Context()).Error(),
+		objectsPolicy, saysOperator("bindings"))
+	refused(t, kube.CoreV1().Pods(l.namespace).Bind(t.Context(), binding, metav1.CreateOptions{}), objectsPolicy, saysOperator("pods"))
+	more := workloads(l.namespace)["jobs"]
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"parallelism":64}}`))
+	refused(t, l.as(tenant).Patch(t.Context(), more, patch), objectsPolicy, saysOperator("jobs"))
+	// The controllers go on with their own bookkeeping, and everything may be deleted.
+	allowed(t, l.as(collector).Status().Patch(t.Context(), workloads(l.namespace)["deployments"],
+		client.RawPatch(types.MergePatchType, []byte(`{"status":{"observedGeneration":1}}`))))
+	for _, kind := range []string{"deployments", "cronjobs", "jobs"} {
+		allowed(t, l.as(tenant).Delete(t.Context(), workloads(l.namespace)[kind]))
 	}
 }
 

@@ -141,7 +141,7 @@ func TestPodFromBeforeCanGo(t *testing.T) {
 	p.Finalizers = []string{"example.com/audit"}
 	p.Spec.Volumes = []corev1.Volume{{Name: "h", VolumeSource: corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: "/"}}}}
 	l.must(l.as(tenant).Create(t.Context(), p))
-	l.must(l.as(portal).Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}},
+	l.must(l.as(staff).Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}},
 		client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"labels":{"lethe.dev/tenant":"t-1"}}}`))))
 	before := p.DeepCopy()
 	p.OwnerReferences, p.Finalizers = nil, nil

@@ -67,6 +67,20 @@ func probes(ctx context.Context, admin client.Client, config *rest.Config, names
 		"lethe-images": func() error {
 			return mallory.Create(ctx, run(namespace, "tagged", "registry.example/evil/miner:latest"), client.DryRunAll)
 		},
+		"lethe-portal": func() error {
+			theirs := rest.CopyConfig(config)
+			theirs.Impersonate = rest.ImpersonationConfig{UserName: v1alpha1.PortalUser, Groups: []string{"system:masters"}}
+			c, err := client.New(theirs, client.Options{Scheme: admin.Scheme()})
+			if err != nil {
+				return err
+			}
+			return c.Create(ctx, dataset("default", "planted"), client.DryRunAll)
+		},
+		"lethe-tenant-finalizers": func() error {
+			d := dataset(namespace, "sticky")
+			d.Finalizers = []string{"example.com/for-ever"}
+			return mallory.Create(ctx, d, client.DryRunAll)
+		},
 		"lethe-exec": func() error {
 			return execInto(ctx, config, client.ObjectKey{Namespace: namespace, Name: "nobody"}, "stage-out")
 		},

@@ -167,3 +167,34 @@ func TestFinalizerIsNotTakenOffByStatus(t *testing.T) {
 	refused(t, l.as(tenant).Patch(t.Context(), p.DeepCopy(), client.MergeFrom(before)), "lethe-finalizers", v1alpha1.FinalizerUsage)
 	allowed(t, l.as(operator).Patch(t.Context(), p, client.MergeFrom(before)))
 }
+
+func TestTenantKeepsNothingForEver(t *testing.T) {
+	t.Parallel()
+	l := newTenant(t)
+	const says = "keep the namespace from going"
+	sticky := []string{"example.com/for-ever"}
+	own := map[string]client.Object{
+		"a run": run(l.namespace, "sticky", allowedImage), "a dataset": dataset(l.namespace, "sticky"),
+		"a ConfigMap": &corev1.ConfigMap{ObjectMeta: named(l.namespace)}, "a Secret": &corev1.Secret{ObjectMeta: named(l.namespace)},
+	}
+	for what, o := range own {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			born, _ := o.DeepCopyObject().(client.Object)
+			born.SetFinalizers(sticky)
+			refused(t, l.as(tenant).Create(t.Context(), born, client.DryRunAll), "lethe-tenant-finalizers", says)
+			allowed(t, l.as(tenant).Create(t.Context(), o))
+			later, _ := o.DeepCopyObject().(client.Object)
+			later.SetFinalizers(append(later.GetFinalizers(), sticky...))
+			refused(t, l.as(tenant).Patch(t.Context(), later, client.MergeFrom(o)), "lethe-tenant-finalizers", says)
+			// Who takes the object away waits for its parts, with the collector's finalizer.
+			allowed(t, l.as(tenant).Delete(t.Context(), o, client.PropagationPolicy(metav1.DeletePropagationForeground)))
+		})
+	}
+	audited := dataset(l.namespace, "audited")
+	audited.Finalizers = sticky
+	allowed(t, l.as(staff).Create(t.Context(), audited))
+	before := audited.DeepCopy()
+	audited.Spec.Sealed = true
+	allowed(t, l.as(tenant).Patch(t.Context(), audited, client.MergeFrom(before)))
+}

@@ -16,6 +16,8 @@ import (
 const (
 	saysPrefix   = "labels and annotations that start with lethe.dev/"
 	saysSecurity = "Pod Security labels"
+	saysFound    = "say what the operator found"
+	saysPortal   = "namespaces of tenants (label lethe.dev/tenant) and no others"
 )
 
 // change is a merge patch of a Namespace's metadata.
@@ -44,28 +46,30 @@ func TestTenantsNamespaceIsProtected(t *testing.T) {
 		subresource string
 		// says is a part of the refusal; empty: it is let through.
 		says string
+		// portals says that it is the portal's to change; otherwise staff and operator may.
+		portals bool
 	}{
 		"stop being a tenant":                    {change: change{Labels: map[string]any{v1alpha1.LabelTenant: nil}}, says: saysPrefix},
-		"become another tenant":                  {change: change{Labels: map[string]any{v1alpha1.LabelTenant: "t-2"}}, says: saysPrefix},
-		"have more GPUs":                         {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "64"}}, says: saysPrefix},
-		"have a negative number of GPUs":         {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "-1"}}, says: saysPrefix},
-		"have no allowance any more":             {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: nil}}, says: saysPrefix},
-		"have paid":                              {change: change{Annotations: map[string]any{v1alpha1.AnnotationBilling: "Active"}}, says: saysPrefix},
+		"become another tenant":                  {change: change{Labels: map[string]any{v1alpha1.LabelTenant: "t-2"}}, says: saysPrefix, portals: true},
+		"have more GPUs":                         {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "64"}}, says: saysPrefix, portals: true},
+		"have a negative number of GPUs":         {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "-1"}}, says: saysPrefix, portals: true},
+		"have no allowance any more":             {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: nil}}, says: saysPrefix, portals: true},
+		"have paid":                              {change: change{Annotations: map[string]any{v1alpha1.AnnotationBilling: "Active"}}, says: saysPrefix, portals: true},
 		"have been suspended later":              {change: change{Annotations: map[string]any{v1alpha1.AnnotationSuspendedAt: "2999-01-01T00:00:00Z"}}, says: saysPrefix},
-		"be of a better tier":                    {change: change{Annotations: map[string]any{v1alpha1.AnnotationTier: "trusted"}}, says: saysPrefix},
-		"reach the internet":                     {change: change{Annotations: map[string]any{v1alpha1.AnnotationInternetEgress: "true"}}, says: saysPrefix},
-		"have what nobody knows yet":             {change: change{Labels: map[string]any{"lethe.dev/anything": "x"}}, says: saysPrefix},
+		"be of a better tier":                    {change: change{Annotations: map[string]any{v1alpha1.AnnotationTier: "trusted"}}, says: saysPrefix, portals: true},
+		"reach the internet":                     {change: change{Annotations: map[string]any{v1alpha1.AnnotationInternetEgress: "true"}}, says: saysPrefix, portals: true},
+		"have what nobody knows yet":             {change: change{Labels: map[string]any{"lethe.dev/anything": "x"}}, says: saysPrefix, portals: true},
 		"stop being a tenant by status":          {change: change{Labels: map[string]any{v1alpha1.LabelTenant: nil}}, subresource: "status", says: saysPrefix},
-		"have more GPUs by status":               {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "64"}}, subresource: "status", says: saysPrefix},
+		"have more GPUs by status":               {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "64"}}, subresource: "status", says: saysPrefix, portals: true},
 		"run privileged Pods":                    {change: change{Labels: map[string]any{"pod-security.kubernetes.io/enforce": "privileged"}}, says: saysSecurity},
 		"have no Pod Security":                   {change: change{Labels: map[string]any{"pod-security.kubernetes.io/enforce": nil}}, says: saysSecurity},
 		"have the Pod Security of years ago":     {change: change{Labels: map[string]any{"pod-security.kubernetes.io/enforce-version": "v1.20"}}, says: saysSecurity},
 		"run privileged Pods by status":          {change: change{Labels: map[string]any{"pod-security.kubernetes.io/enforce": "privileged"}}, subresource: "status", says: saysSecurity},
-		"label the namespace with something":     {change: change{Labels: map[string]any{"team": "a"}}},
-		"annotate the namespace with something":  {change: change{Annotations: map[string]any{"example.com/lethe.dev": "a"}}},
-		"say what is there already":              {change: change{Labels: map[string]any{v1alpha1.LabelTenant: "t-1"}}},
-		"say what is there already by status":    {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "2"}}, subresource: "status"},
-		"add a label that only looks like it is": {change: change{Labels: map[string]any{"xlethe.dev/tenant": "a"}}},
+		"label the namespace with something":     {change: change{Labels: map[string]any{"team": "a"}}, portals: true},
+		"annotate the namespace with something":  {change: change{Annotations: map[string]any{"example.com/lethe.dev": "a"}}, portals: true},
+		"say what is there already":              {change: change{Labels: map[string]any{v1alpha1.LabelTenant: "t-1"}}, portals: true},
+		"say what is there already by status":    {change: change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "2"}}, subresource: "status", portals: true},
+		"add a label that only looks like it is": {change: change{Labels: map[string]any{"xlethe.dev/tenant": "a"}}, portals: true},
 	}
 	for name, a := range attempts {
 		t.Run("the tenant wants to "+name, func(t *testing.T) {
@@ -80,8 +84,11 @@ func TestTenantsNamespaceIsProtected(t *testing.T) {
 			} else {
 				refused(t, err, "lethe-tenants", a.says)
 			}
-			for _, w := range []who{portal, operator, staff} {
+			for _, w := range []who{operator, staff} {
 				allowed(t, l.patchNamespace(w, a.change, subresource...))
+			}
+			if err := l.patchNamespace(portal, a.change, subresource...); (err == nil) != a.portals {
+				t.Errorf("the portal may: %v, want %v", err, a.portals)
 			}
 		})
 	}
@@ -93,7 +100,8 @@ func TestNobodyMakesTenants(t *testing.T) {
 	refused(t, l.patchNamespace(tenant, change{Labels: map[string]any{v1alpha1.LabelTenant: "t-9"}}), "lethe-tenants", saysPrefix)
 	refused(t, l.patchNamespace(tenant, change{Annotations: map[string]any{v1alpha1.AnnotationGPUAllowance: "8"}}), "lethe-tenants", saysPrefix)
 	allowed(t, l.patchNamespace(tenant, change{Labels: map[string]any{"pod-security.kubernetes.io/enforce": "baseline"}}))
-	allowed(t, l.patchNamespace(portal, change{Labels: map[string]any{v1alpha1.LabelTenant: "t-9"}}))
+	refused(t, l.patchNamespace(portal, change{Labels: map[string]any{v1alpha1.LabelTenant: "t-9"}}), "lethe-portal", saysPortal)
+	allowed(t, l.patchNamespace(staff, change{Labels: map[string]any{v1alpha1.LabelTenant: "t-9"}}))
 
 	// Who may create namespaces makes no tenants either.
 	l.grantNamespaces(tenant, portal)
@@ -134,4 +142,50 @@ func TestTenantsNamespaceGoesInOrder(t *testing.T) {
 	refused(t, finalize(staff), "lethe-tenants", says)
 	refused(t, relabel(tenant), "lethe-tenants", saysPrefix)
 	allowed(t, finalize(namespaceController))
+}
+
+func TestWhatTheOperatorFoundIsItsOwn(t *testing.T) {
+	t.Parallel()
+	l := newTenant(t)
+	for _, annotation := range []string{v1alpha1.AnnotationSuspendedAt, "lethe.dev/runtime-class"} {
+		refused(t, l.patchNamespace(portal, change{Annotations: map[string]any{annotation: "x"}}), "lethe-tenants", saysFound)
+		allowed(t, l.patchNamespace(operator, change{Annotations: map[string]any{annotation: "x"}}))
+	}
+}
+
+// TestTheClusterIsNoTenant asks an administrator, who may do everything else.
+func TestTheClusterIsNoTenant(t *testing.T) {
+	t.Parallel()
+	l := newLand(t, nil)
+	for _, name := range []string{"kube-system", "default", systemNamespace} {
+		err := l.cluster.Client.Patch(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}},
+			client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"lethe.dev/tenant":"t-1"}}}`)), client.DryRunAll)
+		refused(t, err, "lethe-tenants", "never a tenant")
+	}
+}
+
+// TestWhoTakesThePortalOver reaches tenants and nobody else, although RBAC lets it.
+func TestWhoTakesThePortalOver(t *testing.T) {
+	t.Parallel()
+	l, free := newTenant(t), newLand(t, map[string]string{"team": "b"})
+	l.grantNamespaces(portal)
+	c := l.as(portal)
+	refused(t, c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "fresh-"}}, client.DryRunAll), "lethe-portal", saysPortal)
+	refused(t, free.patchNamespace(portal, change{Labels: map[string]any{"pod-security.kubernetes.io/enforce": "privileged"}}), "lethe-portal", saysPortal)
+	refused(t, free.patchNamespace(portal, change{Labels: map[string]any{"team": nil}}, "status"), "lethe-portal", saysPortal)
+	refused(t, l.patchNamespace(portal, change{Labels: map[string]any{v1alpha1.LabelTenant: nil}}), "lethe-portal", saysPortal)
+	refused(t, c.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: free.namespace}}, client.DryRunAll), "lethe-portal", saysPortal)
+	allowed(t, c.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}}, client.DryRunAll))
+
+	const elsewhere = "in namespaces of tenants and in no others"
+	theirs := run(free.namespace, "theirs", pinned)
+	free.must(free.as(tenant).Create(t.Context(), theirs))
+	refused(t, c.Create(t.Context(), run(free.namespace, "spent", pinned), client.DryRunAll), "lethe-portal", elsewhere)
+	refused(t, c.Create(t.Context(), dataset(free.namespace, "planted"), client.DryRunAll), "lethe-portal", elsewhere)
+	refused(t, c.Delete(t.Context(), theirs, client.DryRunAll), "lethe-portal", elsewhere)
+	suspended := theirs.DeepCopy()
+	suspended.Spec.Suspend = true
+	refused(t, c.Patch(t.Context(), suspended, client.MergeFrom(theirs), client.DryRunAll), "lethe-portal", elsewhere)
+	allowed(t, c.Create(t.Context(), run(l.namespace, "bought", allowedImage), client.DryRunAll))
+	allowed(t, c.Create(t.Context(), dataset(l.namespace, "uploaded"), client.DryRunAll))
 }

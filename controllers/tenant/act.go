@@ -73,11 +73,17 @@ func (r *Reconciler) enforce(ctx context.Context, want client.Object) error {
 	if err != nil && !apierrors.IsInvalid(err) {
 		return err
 	}
-	there, is := want.DeepCopyObject().(client.Object)
+	// What is there is better than nothing: it goes only for what can take its place.
+	probe, is := want.DeepCopyObject().(client.Object)
 	if !is {
 		return fmt.Errorf("copy %s", identity(want))
 	}
-	if err := r.client.Delete(ctx, there); client.IgnoreNotFound(err) != nil {
+	probe.SetName(want.GetName() + "-probe")
+	if err := r.client.Create(ctx, probe, client.DryRunAll); err != nil {
+		return fmt.Errorf("make %s anew for namespace %s: %w", identity(want), want.GetNamespace(), err)
+	}
+	probe.SetName(want.GetName())
+	if err := r.client.Delete(ctx, probe); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("replace %s of namespace %s: %w", identity(want), want.GetNamespace(), err)
 	}
 	_, err = r.apply(ctx, want)

@@ -192,6 +192,19 @@ func TestObjectsInTheWayAreReplaced(t *testing.T) {
 	w.says(corev1.ConditionTrue, v1alpha1.ReasonTenantReady)
 }
 
+// An object that the API server would not take must not cost the one that is there.
+func TestWhatCanNotBeMadeReplacesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, gpus("2"))
+	w.settle()
+	quota := resources.Quota(resources.Tenant{Namespace: w.name, Tier: settings().Config.Tiers[resources.DefaultTier]}, settings().Config)
+	quota.Spec.Hard["not a name"] = resource.MustParse("1")
+	if err := w.reconciler.enforce(t.Context(), quota); err == nil {
+		t.Fatal("an impossible quota was taken")
+	}
+	w.asBuilt("an impossible quota")
+}
+
 func TestWhatIsNotWantedAnyMoreIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{v1alpha1.AnnotationGPUAllowance: "1", v1alpha1.AnnotationInternetEgress: "true"})

@@ -35,7 +35,7 @@
 //	ArtifactsPublished   stage-out has ended well        it is on its way (Uploading) or failed
 //	Complete             the run succeeded; final        never
 //	Failed               the run failed; final           never
-//	Suspended            spec.suspend is carried out     it is not set any more (Resumed); missing before
+//	Suspended            the run is stopped for a while  it is not set any more (Resumed); missing before
 //	QuotaReserved        the queue admitted the Job      it waits, with Kueue's reason; runs with a queue only
 //	Progressing          the trainer moves again         it Stalled; missing before that
 //	ArtifactsErased      the artifacts of a deleted run  they are being erased (Proceeding), or what
@@ -57,6 +57,8 @@
 //	             ServiceNotOwned      the Service in the way is deleted
 //	             PodRejected          the quota or policy that refuses the Job changes
 //	             StoreUnavailable     the store answers, or its bucket is put in order
+//	             PaymentRequired      the tenant's billing is Active
+//	             TenantNotReady       the tenant controller has set the Namespace up
 //	Queued       Queued, or Kueue's   the queue admits the Job
 //	Starting     PodStarting          scheduler, kubelet and stage-in do their work
 //	             Unschedulable        a node has room
@@ -72,6 +74,7 @@
 //	             Suspending           the Pod ends (also in other states)
 //	Publishing   Uploading            stage-out ends
 //	Suspended    Suspended            spec.suspend is set to false
+//	             PaymentRequired      the tenant's billing is Active
 //	Succeeded    Published            final
 //	Failed       DatasetErasing DatasetInvalid DatasetCorrupt CheckpointCorrupt StageInFailed
 //	             StoreDenied DiskFull OOMKilled CUDAOutOfMemory NonZeroExit ContainerError
@@ -92,7 +95,7 @@
 //	                                                     failure may pass by itself; else the run failed
 //	the cluster took a Pod          Disrupted   no       the next
 //	a Pod got lost otherwise        Disrupted   no       the next; after three in a row the run failed
-//	spec.suspend                    Suspended   no       Suspended; later the next
+//	spec.suspend, or nobody pays    Suspended   no       Suspended; later the next
 //	the trainer stalled             Failed      yes      as for a step that failed
 //	a stager was killed for ever    Failed      yes      as for a step that failed
 //	a limit, or its Job was lost    Stopped              the run failed
@@ -129,6 +132,20 @@
 // startWithin and stalledAfter are the operator's to enforce.
 // That a trainer stalled takes two facts: its last sign of life is too old, and a newer
 // message says so. No message is no evidence.
+//
+// # Tenants
+//
+// In a Namespace with the label lethe.dev/tenant (api/v1alpha1, tenant.go) no run starts
+// before the tenant controller has set it up, and none while its billing is Suspended.
+// Then an attempt that has not begun to train is stopped at once, since its Pods would be
+// refused; one that trains when the grace is over, at a checkpoint; one that only uploads
+// is let be. All of them go on by themselves when billing is Active. What a run is in (the
+// RuntimeClass) is read from the Namespace, too, and the nodes of a run get a NetworkPolicy
+// that lets them talk to each other.
+//
+// The Namespace is read from the cache, which knows all of them, and from the API server
+// only for a tenant, or when the cache does not have it yet, before a decision that can
+// not be taken back. Elsewhere nothing changes, and nothing more is read.
 //
 // # Usage
 //
@@ -227,12 +244,12 @@
 //	decide.go           the chain of rules; decide_dataset, _job, _pod, _end, _stop: one question each
 //	deadline.go         how long a Job may take; usage.go: what its Pods took
 //	failure.go          why an attempt failed; steps, blame, logtail, unschedulable: in which words
-//	queue.go            what Kueue says
+//	queue.go            what Kueue says; tenant.go: what the Namespace says
 //	finalize.go         the rule for a deleted run; reclaim.go: for its artifacts
 //	store.go            what is asked of the store, and how; turns.go: how much at once
 //	act.go              the writes; free.go: those on Pods; erase.go: the erase of artifacts
 //	prune.go            old checkpoints
 //	report.go           the status; conditions.go: its conditions
 //	events.go           what is told when; metrics.go, crowd.go: what is counted
-//	resources/          the Job and the Service
+//	resources/          the Job, the Service and the NetworkPolicy
 package trainingrun

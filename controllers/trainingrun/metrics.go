@@ -211,7 +211,8 @@ func grown(was, is int64) float64 { return float64(max(is-was, 0)) }
 // reasonLabel keeps the values of a label few, whatever a reason is.
 func reasonLabel(reason string) string {
 	switch reason {
-	case "", v1alpha1.ReasonPublished, v1alpha1.ReasonTrained, v1alpha1.ReasonSuspended, v1alpha1.ReasonSuspending, v1alpha1.ReasonEnding:
+	case "", v1alpha1.ReasonPublished, v1alpha1.ReasonTrained, v1alpha1.ReasonSuspended, v1alpha1.ReasonSuspending, v1alpha1.ReasonPaymentRequired,
+		v1alpha1.ReasonEnding:
 		return reason
 	}
 	if _, known := advices[reason]; known {

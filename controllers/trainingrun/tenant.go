@@ -126,8 +126,13 @@ func tenantWaited(o observed, _ Options) (plan, bool) {
 	if o.Tenant == nil || o.Tenant.Ready {
 		return plan{}, false
 	}
-	return plan{Verdict: waiting(v1alpha1.ReasonTenantNotReady, fmt.Sprintf(
-		"the operator has not set namespace %q up yet; its condition %s says what is missing", o.Run.Namespace, v1alpha1.ConditionTenantReady))}, true
+	v := waiting(v1alpha1.ReasonTenantNotReady, fmt.Sprintf(
+		"the operator has not set namespace %q up yet; its condition %s says what is missing", o.Run.Namespace, v1alpha1.ConditionTenantReady))
+	if o.Run.Status.Attempt > 0 {
+		v.State = v1alpha1.RunStarting
+	}
+	v.Since = o.Run.CreationTimestamp.Time
+	return plan{Verdict: v}, true
 }
 
 // runsOfTenant finds the runs that a change of their tenant may let start, or stop.

@@ -60,6 +60,14 @@ func tenantCases() map[string]decideCase {
 			want:     outcome{State: v1alpha1.RunPending, Reason: v1alpha1.ReasonTenantNotReady},
 			says:     []string{v1alpha1.ConditionTenantReady},
 		},
+		"the moment that a new tenant takes is not told": {
+			observed: see(-58*time.Second, makeRun(), ready, unready),
+			want:     outcome{After: 3 * time.Second},
+		},
+		"a run that was stopped has no Pods while its tenant is not set up": {
+			observed: see(hour, boundRun(paused), ready, unready),
+			want:     outcome{State: v1alpha1.RunStarting, Reason: v1alpha1.ReasonTenantNotReady},
+		},
 		"a trainer goes on while the grace lasts": {
 			observed: see(hour, begunRun(), job, trains, owesSince),
 			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonTraining, After: hour},

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/chromedp/kb"
 )
 
 // TestAccount is a person's first day: sign up, verify by mail, enrol an authenticator
@@ -216,7 +218,18 @@ func TestSettings(t *testing.T) {
 	p.check("undo-email")
 	p.submit("Undo the change")
 	p.sees("Your old email address is back")
+	// Whoever changed the address may know the password: it opens nothing any more.
 	p.open("/sign-in")
+	p.password(who)
+	p.heading("Sign in")
+	p.problem()
+	p.open("/forgot")
+	p.fill("Email address", who.email)
+	p.submit("Mail me a link")
+	p.open(linkIn(t, mailTo(t, portal, who.email, "Choose a new password"), "/reset"))
+	who.password = password + " again"
+	p.fill("New password", who.password)
+	p.submit("Set password")
 	p.signIn(who)
 }
 
@@ -254,6 +267,31 @@ func TestStrangersCanNotLockAnybodyOut(t *testing.T) {
 	strange.submit("Confirm this browser")
 	strange.sees("This browser is confirmed.")
 	strange.signIn(who)
+}
+
+// TestKeyboard: the first stop of the Tab key skips to the content, all further stops show
+// that they have the focus, and a form can be sent from the keyboard.
+func TestKeyboard(t *testing.T) {
+	t.Parallel()
+	p := newPage(t, newStand(t))
+	p.open("/sign-in")
+	p.heading("Sign in")
+	p.key(kb.Tab)
+	p.until("the skip link to have the focus", `document.activeElement?.matches("a.skip") && document.activeElement.getBoundingClientRect().top >= 0`)
+	p.key(kb.Enter)
+	p.until("the content to have the focus", `document.activeElement?.id === "main"`)
+	for range 4 {
+		p.key(kb.Tab)
+		p.until("a stop that can be seen", `(() => {
+			const at = document.activeElement, style = getComputedStyle(at);
+			return at !== document.body && at.checkVisibility() && (style.outlineStyle !== "none" || style.boxShadow !== "none");
+		})()`)
+	}
+	p.fill("Email address", "nobody@people.example")
+	p.fill("Password", password)
+	p.key(kb.Enter)
+	p.problem()
+	p.until("the problems to have the focus, or to be told", `document.activeElement?.id === "problems" || document.querySelector("#problems")?.getAttribute("role") === "alert"`)
 }
 
 // TestWithoutScripts: all that a person has to do works without JavaScript.

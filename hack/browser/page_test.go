@@ -220,6 +220,12 @@ func (p *page) fill(label, value string) {
 	})
 }
 
+// key presses a key of package kb.
+func (p *page) key(key string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(key))
+}
+
 // press clicks the button, link or summary with this name, where it is. What stands in
 // the page's main part, and buttons before links, is meant first.
 func (p *page) press(name string) {

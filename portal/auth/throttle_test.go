@@ -205,7 +205,7 @@ func TestGuessesAtOnce(t *testing.T) {
 	}
 }
 
-// TestThrottlesHoldNothingInClear dumps what throttles are called.
+// TestThrottlesHoldNothingInClear looks at what counts are called.
 func TestThrottlesHoldNothingInClear(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

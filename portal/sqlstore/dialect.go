@@ -45,9 +45,10 @@ type dialect struct {
 	classify func(error) class
 	// write and read are how transactions begin.
 	write, read sql.TxOptions
-	// turn is a statement that waits until all others that ran it have ended; "" where
-	// writers are alone anyway.
-	turn string
+	// alone is a statement that waits until all writes have ended and keeps others from
+	// beginning; beside is what those run that may go beside each other. They are "" where
+	// writes are alone anyway.
+	alone, beside string
 	// settle is a statement after which what was purged is in no file; "" where that is the
 	// database's own business.
 	settle string
@@ -76,9 +77,10 @@ func postgresDialect() dialect {
 		classify: classifyPostgres,
 		write:    sql.TxOptions{Isolation: sql.LevelSerializable},
 		read:     sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true},
-		// It has to be a transaction's first statement: the snapshot is taken after it.
-		turn:  `LOCK TABLE turns IN EXCLUSIVE MODE`,
-		table: `SELECT COUNT(*) FROM pg_tables WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1`,
+		// They have to be a transaction's first statement: the snapshot is taken after it.
+		alone:  `LOCK TABLE turns IN EXCLUSIVE MODE`,
+		beside: `LOCK TABLE turns IN ROW SHARE MODE`,
+		table:  `SELECT COUNT(*) FROM pg_tables WHERE schemaname = ANY (current_schemas(false)) AND tablename = $1`,
 	}
 }
 

@@ -11,7 +11,7 @@
 //
 // A write is serializable. SQLite has one writer, which takes the lock at the beginning.
 // PostgreSQL runs writes beside each other and refuses what does not fit; it is then run
-// anew, and who failed twice waits for a turn, so that a crowd that wants the same row
+// anew, and who failed twice waits until it is alone, so that a crowd that wants the same row
 // gets through.
 //
 // What must never be is the schema's task: unique values, references, one confirmed

@@ -146,16 +146,20 @@ func eventWhere(f portal.EventFilter) (string, []any) {
 	return where, args
 }
 
-// bounds are a network's first and last address as bytes; IPv4 in IPv6 is IPv4, as it is
-// in bind.
-func bounds(p netip.Prefix) (first, last []byte) {
-	addr, bits := p.Addr(), p.Bits()
-	if addr.Is4In6() && bits >= 96 {
-		addr, bits = addr.Unmap(), bits-96
+// plainNetwork makes IPv4 of IPv4 in IPv6, as bind does.
+func plainNetwork(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
-	first = netip.PrefixFrom(addr.WithZone(""), bits).Masked().Addr().AsSlice()
+	return p
+}
+
+// bounds are a network's first and last address as bytes.
+func bounds(p netip.Prefix) (first, last []byte) {
+	p = plainNetwork(p)
+	first = p.Masked().Addr().AsSlice()
 	last = append(last, first...)
-	for i := bits; i < 8*len(last); i++ {
+	for i := p.Bits(); i < 8*len(last); i++ {
 		last[i/8] |= 0x80 >> (i % 8)
 	}
 	return first, last

@@ -19,10 +19,18 @@ func scanHold(r row) (portal.Hold, error) {
 	return h, err
 }
 
+// scanHoldFilter reads what is needed to bind events.
+func scanHoldFilter(r row) (portal.Hold, error) {
+	var h portal.Hold
+	err := r.Scan(&h.ID, fromJSON(&h.Filter))
+	return h, err
+}
+
 // PlaceHold implements portal.Holds. It refuses a filter that chooses everything
 // (KindInvalid), and one that chooses by other holds, which would keep what they keep
 // without a reason of its own.
 func (t *tx) PlaceHold(ctx context.Context, h portal.Hold) (int, error) {
+	h.Filter.Network = plainNetwork(h.Filter.Network)
 	if !choosesSome(h.Filter) {
 		return 0, portal.Invalid("filter", "A hold on every event would be no retention at all. Say which events it keeps.")
 	}
@@ -76,7 +84,8 @@ func (t *tx) AllHolds(ctx context.Context) ([]portal.Hold, error) {
 
 // bindNewEvent binds an event that was just added to the holds that match it.
 func (t *tx) bindNewEvent(ctx context.Context, id portal.EventID) error {
-	holds, err := list(ctx, t, "find holds for an event", scanHold, holdSelect+`WHERE released_at IS NULL`)
+	holds, err := list(ctx, t, "find holds for an event", scanHoldFilter,
+		`SELECT id, filter FROM holds WHERE released_at IS NULL`)
 	if err != nil {
 		return err
 	}

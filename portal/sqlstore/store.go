@@ -74,8 +74,9 @@ var errNested = errors.New("a write within a write")
 
 // Bounds of running a write anew.
 const (
-	maxTries = 20
-	// freeTries are run at once beside others; who needs more waits for a turn.
+	maxTries = 6
+	// freeTries are run beside others; who needs more waits for a turn, and is alone then.
+	// More than one such try is needed only if somebody writes who is not this program.
 	freeTries = 2
 	// pause before the second try; it doubles up to maxPause.
 	pause    = 2 * time.Millisecond
@@ -112,18 +113,13 @@ func (s *Store) tryWrite(ctx context.Context, inTurn bool, f func(context.Contex
 		return false, err
 	}
 	defer t.sql.Rollback() //nolint:errcheck // After a commit it does nothing; else there is nothing to save.
-	if inTurn && s.dialect.turn != "" {
-		if _, err := t.exec(ctx, "wait for a turn", s.dialect.turn); err != nil {
-			return t.again, s.explain(ctx, err)
-		}
+	if err := t.takePlace(ctx, inTurn); err != nil {
+		return t.again, s.explain(ctx, err)
 	}
 	errF := f(ctx, t)
 	if t.failed != nil {
 		// What f made of it does not count: it may have taken it for an answer.
-		if t.again {
-			return true, t.failed
-		}
-		return false, s.explain(ctx, errors.Join(errF, t.failed))
+		return t.again, s.explain(ctx, t.failed)
 	}
 	if errF != nil {
 		return false, errF
@@ -154,7 +150,7 @@ func (s *Store) Read(ctx context.Context, f func(context.Context, portal.Tx) err
 	defer t.sql.Rollback() //nolint:errcheck // Nothing was changed.
 	errF := f(ctx, t)
 	if t.failed != nil {
-		return s.explain(ctx, errors.Join(errF, t.failed))
+		return s.explain(ctx, t.failed)
 	}
 	return errF
 }

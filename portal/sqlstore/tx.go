@@ -25,6 +25,20 @@ type tx struct {
 
 var _ portal.Tx = (*tx)(nil)
 
+// takePlace is a write's first statement: it goes beside others, or waits until it is
+// alone.
+func (t *tx) takePlace(ctx context.Context, alone bool) error {
+	statement := t.dialect.beside
+	if alone {
+		statement = t.dialect.alone
+	}
+	if statement == "" {
+		return nil
+	}
+	_, err := t.exec(ctx, "wait for a turn", statement)
+	return err
+}
+
 // exec runs one statement and gives how many rows it changed. Doing is for the error:
 // "create an account".
 func (t *tx) exec(ctx context.Context, doing, query string, args ...any) (int, error) {

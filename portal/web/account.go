@@ -7,7 +7,7 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// accountPage is the overview of a person's account.
+// overviewPage is the overview of a person's account.
 type overviewPage struct {
 	Page
 	Email             string

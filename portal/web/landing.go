@@ -1,10 +1,6 @@
 package web
 
-import (
-	"net/http"
-
-	"github.com/lethe-dev/lethe/portal"
-)
+import "net/http"
 
 type landingPage struct{ Page }
 
@@ -33,28 +29,4 @@ func (s *Server) robots(w http.ResponseWriter, _ *request) error {
 // URL for Changing Passwords).
 func (s *Server) wellKnownPassword(w http.ResponseWriter, r *request) error {
 	return s.redirect(w, r, "/account/password", "")
-}
-
-// sentPage says that a mail is on its way, if there is reason for one.
-type sentPage struct {
-	Page
-	Lead string
-	// Resend is where another mail can be asked for by entering the address again.
-	Resend, Button string
-	Email          string
-}
-
-func (s *Server) sent(w http.ResponseWriter, r *request, title string, p sentPage) error {
-	p.Page = s.newPage(r, title)
-	return s.render(w, r, "sent", &p)
-}
-
-// told reports whether the error has words that a form can show.
-func told(err error) bool {
-	switch portal.KindOf(err) {
-	case portal.KindInvalid, portal.KindUnauthenticated, portal.KindNotFound, portal.KindConflict, portal.KindTooMany:
-		return true
-	default:
-		return false
-	}
 }

@@ -16,7 +16,7 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 	next = limitBody(next)
 	next = securityHeaders(next)
 	next = s.recovered(next)
-	next = s.watched(next)
+	next = s.numbered(next)
 	return next
 }
 
@@ -24,30 +24,25 @@ func (s *Server) middleware(next http.Handler) http.Handler {
 // the outermost handler to the others.
 const headerRequestID = "X-Request-Id"
 
-// watched gives the request its id and has the answer observed.
-func (s *Server) watched(next http.Handler) http.Handler {
+// numbered gives the request an id, unless what is around us has given it one. No client
+// chooses it.
+func (s *Server) numbered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(headerRequestID, portal.NewID[string](s.random))
-		_, pattern := s.mux.Handler(r)
-		if _, ok := s.routes[pattern]; !ok {
-			pattern = "" // a redirect to the canonical form of a path
+		if w.Header().Get(headerRequestID) == "" {
+			w.Header().Set(headerRequestID, portal.NewID[string](s.random))
 		}
-		answer := &answer{ResponseWriter: w, status: http.StatusOK}
-		begun := s.now()
-		defer func() { s.observe(pattern, answer.status, s.now().Sub(begun)) }()
-		next.ServeHTTP(answer, r)
+		next.ServeHTTP(&answer{ResponseWriter: w}, r)
 	})
 }
 
-// answer remembers the status, and whether there was one.
+// answer remembers whether there was one.
 type answer struct {
 	http.ResponseWriter
-	status int
-	begun  bool
+	begun bool
 }
 
 func (a *answer) WriteHeader(status int) {
-	a.status, a.begun = status, true
+	a.begun = true
 	a.ResponseWriter.WriteHeader(status)
 }
 

@@ -191,22 +191,18 @@ func TestBodiesAreBounded(t *testing.T) {
 	}
 }
 
-func TestAnswersAreObservedByRoute(t *testing.T) {
+func TestRequestIDIsNotTheClients(t *testing.T) {
 	t.Parallel()
-	var got []string
-	s, f := fakeServer(t, func(d *Dependencies) {
-		d.Observe = func(pattern string, status int, _ time.Duration) {
-			got = append(got, pattern+" "+http.StatusText(status))
-		}
-	})
-	f.person("ada")
-	ask(s, "GET", "/account", "ada", nil)
-	ask(s, "GET", "/account/sessions//", "ada", nil)
-	ask(s, "GET", "/whatever", "ada", nil)
-	ask(s, "POST", "/account/sessions/theirs/end", "ada", url.Values{})
-	want := []string{"GET /account OK", " Not Found", " Not Found", "POST /account/sessions/{id}/end Not Found"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	s, _ := fakeServer(t)
+	w := ask(s, "GET", "/", "", nil, func(r *http.Request) { r.Header.Set(headerRequestID, "canary") })
+	if id := w.Header().Get(headerRequestID); id == "canary" || id == "" {
+		t.Errorf("request id %q", id)
+	}
+	w = httptest.NewRecorder()
+	w.Header().Set(headerRequestID, "from-around-us")
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if id := w.Header().Get(headerRequestID); id != "from-around-us" {
+		t.Errorf("request id %q", id)
 	}
 }
 

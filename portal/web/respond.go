@@ -60,6 +60,16 @@ func (s *Server) again(w http.ResponseWriter, r *request, name string, data page
 	return s.render(w, r, name, data)
 }
 
+// told reports whether the error has words that a form can show.
+func told(err error) bool {
+	switch portal.KindOf(err) {
+	case portal.KindInvalid, portal.KindUnauthenticated, portal.KindNotFound, portal.KindConflict, portal.KindTooMany:
+		return true
+	default:
+		return false
+	}
+}
+
 // fail answers with the page for an error, or sends the person where it can be mended.
 func (s *Server) fail(w http.ResponseWriter, r *request, cause error) {
 	kind := portal.KindOf(cause)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Dependencies is what the pages need; all of it is required but Observe.
+// Dependencies is what the pages need; all of it is required.
 type Dependencies struct {
 	Auth    Auth
 	Review  Review
@@ -22,9 +22,6 @@ type Dependencies struct {
 	Random  io.Reader
 	// Browser gives the family and system of a User-Agent ("Firefox on Linux").
 	Browser func(userAgent string) string
-	// Observe is told of each answer, for metrics; pattern is the route's, "" for none, so
-	// that it is bounded. May be nil.
-	Observe func(pattern string, status int, took time.Duration)
 }
 
 // Options choose what may differ between installations. The zero value works.
@@ -42,7 +39,6 @@ type Server struct {
 	now     func() time.Time
 	random  io.Reader
 	browser func(userAgent string) string
-	observe func(pattern string, status int, took time.Duration)
 	name    string
 
 	assets    *assets
@@ -61,7 +57,7 @@ func New(with Dependencies, options Options) (*Server, error) {
 	}
 	s := &Server{
 		auth: with.Auth, review: with.Review, clients: with.Clients,
-		log: with.Log, now: with.Now, random: with.Random, browser: with.Browser, observe: with.Observe,
+		log: with.Log, now: with.Now, random: with.Random, browser: with.Browser,
 		name:      options.ServiceName,
 		mux:       http.NewServeMux(),
 		routes:    map[string]Route{},
@@ -69,9 +65,6 @@ func New(with Dependencies, options Options) (*Server, error) {
 	}
 	if s.name == "" {
 		s.name = "Lethe"
-	}
-	if s.observe == nil {
-		s.observe = func(string, int, time.Duration) {}
 	}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -229,7 +232,7 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, name := range c.OtherDevices {
-		if len(validation.IsQualifiedName(string(name))) > 0 || name == v1alpha1.ResourceGPU {
+		if !strings.Contains(string(name), "/") || len(validation.IsQualifiedName(string(gpuQuota(name)))) > 0 || name == v1alpha1.ResourceGPU {
 			errs = append(errs, fmt.Errorf("otherDevices: %q is no extended resource beside %s", name, v1alpha1.ResourceGPU))
 		}
 	}
@@ -294,7 +297,8 @@ func (p Peer) validate() error {
 		if len(p.Namespace) == 0 {
 			return errors.New("a peer has a cidr, or the labels of a namespace")
 		}
-		return nil
+		return errors.Join(metav1validation.ValidateLabels(p.Namespace, field.NewPath("namespace")).ToAggregate(),
+			metav1validation.ValidateLabels(p.Pods, field.NewPath("pods")).ToAggregate())
 	}
 	if prefix, err := netip.ParsePrefix(p.CIDR); err != nil || prefix != prefix.Masked() {
 		return fmt.Errorf("cidr %q is no network", p.CIDR)

@@ -122,6 +122,8 @@ func TestConfigurationsThatCanNotWorkAreRefused(t *testing.T) {
 		"a container with nothing":             {"{tiers: {a: {container: {cpu: '1'}}}}", "greater than zero"},
 		"a request above its limit":            {"{tiers: {a: {container: {cpu: '1', memory: 1Gi, ephemeralStorage: 1Gi, ephemeralStorageRequest: 2Gi}}}}", "ephemeralStorageRequest"},
 		"GPUs among the devices that are none": {"otherDevices: [nvidia.com/gpu]", "otherDevices"},
+		"a device without a vendor":            {"otherDevices: [gpu]", "otherDevices"},
+		"a label that is none":                 {"network: {store: [{namespace: {a: 'b c'}}]}", "namespace"},
 		"a negative count":                     {"counts: {runs: -1}", "not negative"},
 		"an address instead of a network":      {"network: {store: [{cidr: 10.0.0.1}]}", `"10.0.0.1" is no network`},
 		"a network with host bits":             {"network: {store: [{cidr: 10.0.0.1/8}]}", "is no network"},
@@ -155,6 +157,35 @@ func TestAnEmptyConfigurationIsTheDefault(t *testing.T) {
 	if tier, known := got.Tier(""); !known || tier != got.Tiers[resources.DefaultTier] {
 		t.Error("no tier is not the default tier")
 	}
+}
+
+func TestTheConfigurationsInTheRepositoryAreRead(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"../../../config/tenants/tenants.yaml", "../../../config/lab/tenants.yaml"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := resources.ParseConfig(text)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		// The first one says what the defaults are.
+		if diff := cmp.Diff(golden(t, resources.Default()), golden(t, got)); diff != "" && strings.Contains(file, "config/tenants") {
+			t.Errorf("%s is not the default (-default +file):\n%s", file, diff)
+		}
+	}
+}
+
+// golden compares quantities by what they say.
+func golden(t *testing.T, c resources.Config) string {
+	t.Helper()
+	c.OtherDevices = nil
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestWhereTheStoreIs(t *testing.T) {

@@ -52,7 +52,7 @@ type Stand struct {
 	// URL is where people find it, OpsURL where /readyz and /metrics are.
 	URL, OpsURL string
 	// Address is host:port where it listens.
-	Address string
+	Address     string
 	Sink        *mailsink.Sink
 	Certificate *Certificate
 

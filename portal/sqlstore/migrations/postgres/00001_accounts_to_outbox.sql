@@ -185,5 +185,6 @@ CREATE TABLE mails (
 CREATE INDEX mails_due ON mails (due_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX mails_account ON mails (account, kind, created_at);
 
--- Empty; writes that failed twice for others' sake lock it, and so come one by one.
+-- Empty. Every write locks it, shared; one that failed twice for others' sake locks it
+-- alone.
 CREATE TABLE turns (dummy BOOLEAN);
