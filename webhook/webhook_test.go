@@ -149,6 +149,19 @@ func TestWhoIsNotAsked(t *testing.T) {
 	if got := warned.String() + unwarned.String(); got != "" {
 		t.Errorf("somebody was asked, who warned of %q", got)
 	}
+	// Whether the spec of a very large run has changed is within the API server's budget.
+	large := newRun(namespace, "large")
+	for range 110 {
+		large.Spec.Trainer.Args = append(large.Spec.Trainer.Args, strings.Repeat("w", 4096))
+	}
+	if err := cluster.Client.Create(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	before := large.DeepCopy()
+	large.Labels = map[string]string{"a": "b"}
+	if err := who.Patch(t.Context(), large, client.MergeFrom(before)); err != nil {
+		t.Errorf("a label of a large run: %v", err)
+	}
 	change(who, func(r *v1alpha1.TrainingRun) { r.Spec.Suspend = false })
 	if got := warned.String(); !strings.Contains(got, "has ended (Succeeded)") {
 		t.Errorf("nobody was asked when the spec changed: %q", got)

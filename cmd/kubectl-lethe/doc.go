@@ -11,6 +11,7 @@
 //	cancel      stops a run and deletes it, or only suspends it; resume undoes that
 //	artifacts   downloads and verifies artifacts or a checkpoint, or fetches logs
 //	receipt     verifies receipts for erased data, offline
+//	doctor      whether a cluster is fit for Lethe, and what is missing
 //	completion  scripts for shells, and for kubectl
 //
 // Nothing passes through the operator but credentials: files go straight to and
@@ -50,12 +51,14 @@
 // # Rights
 //
 // ClusterRole lethe-user is enough for all of it. "why" says more to who may also list
-// events, nodes, and the Pods of all namespaces, and names what it could not read.
+// events, nodes, and the Pods of all namespaces, and names what it could not read. "doctor"
+// is for cluster administrators.
 //
 // # Exit codes
 //
 //	0    done; run, watch, status -w: the run succeeded, or the dataset is erased
-//	1    failed; run, watch, status -w: the run failed or was deleted; cancel: not confirmed
+//	1    failed; run, watch, status -w: the run failed or was deleted; cancel: not confirmed;
+//	     doctor: a check failed
 //	64   the command was wrong: its flags, its file or folder, or the run that they describe
 //	65   what the store holds is not what the manifest, or the checkpoint's record, says
 //	75   broker or store stayed away: the same command goes on later

@@ -68,6 +68,7 @@ func newRoot(streams genericiooptions.IOStreams, flags *genericclioptions.Config
 		{"Runs:", []*cobra.Command{
 			newRun(open), newWatch(open), newStatus(open), newLogs(open), newWhy(open), newCancel(open), newResume(open),
 		}},
+		{"The cluster:", []*cobra.Command{newDoctor(open)}},
 		{"This program:", []*cobra.Command{newCompletion(streams.Out), newVersion(streams.Out)}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})

@@ -149,11 +149,7 @@ func (c config) validate() error {
 	if c.sweep.grace <= 0 || c.sweep.breaker <= 0 {
 		errs = append(errs, errors.New("--orphan-grace and --sweep-breaker are greater than zero"))
 	}
-	for _, u := range []struct{ flag, value string }{{"broker-url", c.brokerURL}, {"broker-public-url", c.brokerPublicURL}} {
-		if parsed, err := url.Parse(u.value); err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" {
-			errs = append(errs, fmt.Errorf("--%s must be an https URL", u.flag))
-		}
-	}
+	errs = append(errs, checkURL("broker-url", c.brokerURL), checkURL("broker-public-url", c.brokerPublicURL))
 	if c.credentialLife < objectstore.MinSessionLife {
 		errs = append(errs, fmt.Errorf("--credential-life is at least %s, the shortest that STS gives", objectstore.MinSessionLife))
 	}
@@ -164,6 +160,13 @@ func (c config) validate() error {
 		errs = append(errs, fmt.Errorf("--log-level %q is not debug, info or error", c.logLevel))
 	}
 	return errors.Join(errs...)
+}
+
+func checkURL(flag, value string) error {
+	if parsed, err := url.Parse(value); err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return fmt.Errorf("--%s must be an https URL", flag)
+	}
+	return nil
 }
 
 // brokerHosts are the names and addresses that the broker's certificate is for.

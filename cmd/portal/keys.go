@@ -137,22 +137,29 @@ func usesOfKey(ctx context.Context, store portal.Store, id string) (keyUse, erro
 		if err != nil {
 			return err
 		}
-		// By the first character of the address, so that not all accounts are in memory.
-		for first := byte('!'); first <= '~'; first++ {
-			accounts, err := tx.FindAccounts(ctx, string(rune(first)), math.MaxInt32)
-			if err != nil {
-				return err
-			}
-			for _, account := range accounts {
-				if strings.Contains(account.PasswordHash, mark) {
-					use.passwords++
-				}
-			}
-		}
-		return nil
+		use.passwords, err = countPasswords(ctx, tx, mark)
+		return err
 	})
 	if err != nil {
 		return keyUse{}, fmt.Errorf("see what needs the key: %w", err)
 	}
 	return use, nil
+}
+
+// countPasswords counts the accounts whose password hash has a mark. It asks by the first
+// character of the address, so that not all accounts are in memory at once.
+func countPasswords(ctx context.Context, accounts portal.Accounts, mark string) (int, error) {
+	count := 0
+	for first := '!'; first <= '~'; first++ {
+		some, err := accounts.FindAccounts(ctx, string(first), math.MaxInt32)
+		if err != nil {
+			return 0, err
+		}
+		for _, account := range some {
+			if strings.Contains(account.PasswordHash, mark) {
+				count++
+			}
+		}
+	}
+	return count, nil
 }

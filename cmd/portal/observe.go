@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -13,42 +14,42 @@ const slow = 5 * time.Second
 // observed counts and logs each request: what was asked for by the pattern of its route,
 // never by its path or query, and of whom nothing.
 func (s *site) observed(next http.Handler, route func(*http.Request) string) http.Handler {
-	m, log := s.metrics, s.log
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		m.underWay.Inc()
-		defer m.underWay.Dec()
-		seen := &statusWriter{ResponseWriter: w}
-		method, pattern := boundedMethod(r.Method), route(r)
-		defer func() {
-			if cause := recover(); cause != nil {
-				surviving(seen, cause, pattern, m, log)
-			}
-			took := time.Since(began)
-			m.observe(method, pattern, seen.code(), took)
-			level := slog.LevelDebug
-			if took >= slow || seen.code() >= http.StatusInternalServerError {
-				level = slog.LevelWarn
-			}
-			log.Log(r.Context(), level, "A request was answered", "method", method, "route", pattern,
-				"status", seen.code(), "milliseconds", took.Milliseconds(), "request", seen.Header().Get(requestIDHeader))
-		}()
+		s.metrics.underWay.Inc()
+		seen := &statusWriter{ResponseWriter: w, began: time.Now(), method: boundedMethod(r.Method), route: route(r)}
+		defer s.finish(r.Context(), seen)
 		next.ServeHTTP(seen, r)
 	})
+}
+
+// finish is deferred: it also answers for a handler that panicked.
+func (s *site) finish(ctx context.Context, w *statusWriter) {
+	s.metrics.underWay.Dec()
+	if cause := recover(); cause != nil {
+		s.survive(ctx, w, cause)
+	}
+	took := time.Since(w.began)
+	s.metrics.observe(w.method, w.route, w.code(), took)
+	level := slog.LevelDebug
+	if took >= slow || w.code() >= http.StatusInternalServerError {
+		level = slog.LevelWarn
+	}
+	s.log.Log(ctx, level, "A request was answered", "method", w.method, "route", w.route,
+		"status", w.code(), "milliseconds", took.Milliseconds(), "request", w.Header().Get(requestIDHeader))
 }
 
 // requestIDHeader is the answer's header with the request's id.
 const requestIDHeader = "X-Request-Id"
 
-// surviving answers for a handler that panicked. The value may hold what a person sent, so
+// survive answers for a handler that panicked. The value may hold what a person sent, so
 // the log gets its type and where it happened. http.ErrAbortHandler is a handler's way to
 // hang up.
-func surviving(w *statusWriter, cause any, pattern string, m *metrics, log *slog.Logger) {
+func (s *site) survive(ctx context.Context, w *statusWriter, cause any) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // the value itself is the signal
 		panic(cause)
 	}
-	m.countError("panic")
-	log.Error("A handler panicked", "route", pattern, "kind", kindOfPanic(cause), "stack", string(debug.Stack()))
+	s.metrics.countError("panic")
+	s.log.ErrorContext(ctx, "A handler panicked", "route", w.route, "kind", kindOfPanic(cause), "stack", string(debug.Stack()))
 	if w.status == 0 {
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 	}
@@ -65,9 +66,12 @@ func kindOfPanic(cause any) string {
 	}
 }
 
-// statusWriter remembers the status.
+// statusWriter is an answer on its way, with what is told of it.
 type statusWriter struct {
 	http.ResponseWriter
+	began         time.Time
+	method, route string
+	// status is 0 until there is one.
 	status int
 }
 

@@ -308,7 +308,7 @@ func TestCertificateIsRenewedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	s := runPortal(t, stand.Options{Settings: []string{"--hash-memory=19"}})
 	serial := func() string {
-		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // it is looked at, not trusted
+		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // it is looked at, not trusted
 		conn, err := dialer.DialContext(t.Context(), "tcp", s.Address)
 		if err != nil {
 			t.Fatal(err)

@@ -54,7 +54,7 @@ func serve(ctx context.Context, i *invocation) error {
 	}
 	defer core.close(i.log)
 	s := &site{core: core, config: i.config, log: i.log, metrics: newMetrics()}
-	if err := s.assemble(); err != nil {
+	if err := s.assemble(); err != nil { //nolint:contextcheck // what is made here gets the context of each request
 		return err
 	}
 	return s.run(ctx)
@@ -208,7 +208,7 @@ func (s *site) run(ctx context.Context) error {
 		return errors.Join(err, people.Close())
 	}
 	ready := &readiness{ping: s.ping, warnings: s.warnings}
-	s.measure()
+	s.measure() //nolint:contextcheck // gauges are read when metrics are, which gives them no context
 	errorLog := serverErrors{log: s.log, count: s.metrics.countError}
 	front := &servers{
 		people: newServer(s.people, s.certificate, errorLog), ops: newServer(opsHandler(s.metrics, ready), nil, errorLog),

@@ -74,19 +74,19 @@ func (s *servers) serve(ctx context.Context, people, ops net.Listener) error {
 	case err := <-failed:
 		return errors.Join(err, s.people.Close(), s.ops.Close())
 	case <-ctx.Done():
-		return s.drain()
+		return s.drain(context.WithoutCancel(ctx))
 	}
 }
 
 // drain says on /readyz that this process is on its way out, goes on for drainDelay, and
 // then gives requests drainLimit. Health and metrics answer to the last.
-func (s *servers) drain() error {
+func (s *servers) drain(ctx context.Context) error {
 	s.ready.draining.Store(true)
 	s.log.Info("Stopping", "delay", s.drainDelay.String(), "limit", s.drainLimit.String())
 	if s.drainDelay > 0 {
 		<-time.After(s.drainDelay)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.drainLimit)
+	ctx, cancel := context.WithTimeout(ctx, s.drainLimit)
 	defer cancel()
 	err := s.people.Shutdown(ctx)
 	if err != nil {

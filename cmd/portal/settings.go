@@ -154,7 +154,7 @@ func splitEnviron(settings []setting, environ []string) (known map[string]string
 // readFile reads a flat YAML file; "" is none.
 func readFile(path string) (map[string]string, error) {
 	if path == "" {
-		return nil, nil
+		return map[string]string{}, nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

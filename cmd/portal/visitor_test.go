@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 func program(t *testing.T) string {
 	t.Helper()
 	built.Do(func() {
+		//nolint:usetesting // it outlives the test that is first to need it
 		if built.folder, built.err = os.MkdirTemp("", "lethe-portal-"); built.err != nil {
 			return
 		}

@@ -85,7 +85,7 @@ func (p *page) picture(path string) {
 		p.t.Errorf("take a picture: %v", err)
 		return
 	}
-	if err := os.WriteFile(path, shot.Data, 0o644); err != nil { //nolint:gosec // G306: a picture of a test
+	if err := os.WriteFile(path, shot.Data, 0o644); err != nil {
 		p.t.Error(err)
 	}
 }

@@ -62,7 +62,7 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	if shared.shots = os.Getenv("LETHE_TEST_SHOTS"); shared.shots != "" {
-		if err := os.MkdirAll(shared.shots, 0o755); err != nil { //nolint:gosec // G301: pictures of a test
+		if err := os.MkdirAll(shared.shots, 0o755); err != nil {
 			return 0, err
 		}
 	}

@@ -57,7 +57,7 @@ func run(ctx context.Context, once bool, cache string, out io.Writer) (err error
 	}
 	fmt.Fprintln(out, "Building the portal ...")
 	program := filepath.Join(dir, "portal")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/lethe-dev/lethe/cmd/portal")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/lethe-dev/lethe/cmd/portal") //nolint:gosec // G204: our own program
 	build.Stdout, build.Stderr = out, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build the portal: %w", err)

@@ -88,18 +88,40 @@ func Start(ctx context.Context, options Options) (*Stand, error) {
 }
 
 func (s *Stand) prepare(ctx context.Context) error {
+	if err := s.bringNeighbours(); err != nil {
+		return err
+	}
+	if err := s.findPlace(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(s.keyFile()); errors.Is(err, os.ErrNotExist) {
+		if _, err := s.Command(ctx, "keys", "create"); err != nil {
+			return err
+		}
+	}
+	_, err := s.Command(ctx, "migrate")
+	return err
+}
+
+// bringNeighbours makes the certificate and the mail server that were not given.
+func (s *Stand) bringNeighbours() error {
 	var err error
 	if s.Certificate == nil {
 		if s.Certificate, err = NewCertificate(s.options.Dir); err != nil {
 			return err
 		}
 	}
-	if s.Sink == nil {
-		if s.Sink, err = mailsink.Start(mailsink.Options{Certificate: s.Certificate.Pair, WebAddress: s.options.SinkPage}); err != nil {
-			return err
-		}
-		s.ownSink = true
+	if s.Sink != nil {
+		return nil
 	}
+	s.Sink, err = mailsink.Start(mailsink.Options{Certificate: s.Certificate.Pair, WebAddress: s.options.SinkPage})
+	s.ownSink = err == nil
+	return err
+}
+
+// findPlace chooses the addresses and the database that were not given.
+func (s *Stand) findPlace() error {
+	var err error
 	for _, address := range []*string{&s.options.Listen, &s.options.OpsListen} {
 		if *address != "" {
 			continue
@@ -111,20 +133,14 @@ func (s *Stand) prepare(ctx context.Context) error {
 	if s.options.Database == "" {
 		s.options.Database = filepath.Join(s.options.Dir, "portal.db")
 	}
-	// A name rather than an address: it is what a certificate of the web is for.
 	_, port, err := net.SplitHostPort(s.options.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	s.Address = s.options.Listen
+	// A name rather than an address: it is what a certificate of the web is for.
 	s.URL, s.OpsURL = "https://localhost:"+port, "http://"+s.options.OpsListen
-	if _, err := os.Stat(s.keyFile()); errors.Is(err, os.ErrNotExist) {
-		if _, err := s.Command(ctx, "keys", "create"); err != nil {
-			return err
-		}
-	}
-	_, err = s.Command(ctx, "migrate")
-	return err
+	return nil
 }
 
 func (s *Stand) keyFile() string { return filepath.Join(s.options.Dir, "portal.keys") }

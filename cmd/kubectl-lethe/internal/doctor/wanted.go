@@ -60,20 +60,20 @@ type enforcer struct {
 
 // enforcers by the names of their DaemonSets.
 var enforcers = map[string]enforcer{
-	"anetd":                      {name: "GKE Dataplane V2"},
-	"antrea-agent":               {name: "Antrea"},
-	"aws-node":                   {name: "Amazon VPC CNI", argument: "--enable-network-policy=true"},
-	"azure-npm":                  {name: "Azure Network Policy Manager"},
-	"calico-node":                {name: "Calico"},
-	"canal":                      {name: "Canal"},
-	"cilium":                     {name: "Cilium"},
-	"kube-network-policies":      {name: "kube-network-policies"},
+	"anetd":                           {name: "GKE Dataplane V2"},
+	"antrea-agent":                    {name: "Antrea"},
+	"aws-node":                        {name: "Amazon VPC CNI", argument: "--enable-network-policy=true"},
+	"azure-npm":                       {name: "Azure Network Policy Manager"},
+	"calico-node":                     {name: "Calico"},
+	"canal":                           {name: "Canal"},
+	"cilium":                          {name: "Cilium"},
+	"kube-network-policies":           {name: "kube-network-policies"},
 	"kube-network-policies-iptracker": {name: "kube-network-policies"},
-	"kube-ovn-cni":               {name: "Kube-OVN"},
-	"kube-router":                {name: "kube-router", argument: "--run-firewall=true"},
-	"ovnkube-node":               {name: "OVN-Kubernetes"},
-	"rke2-canal":                 {name: "Canal"},
-	"weave-net":                  {name: "Weave Net"},
+	"kube-ovn-cni":                    {name: "Kube-OVN"},
+	"kube-router":                     {name: "kube-router", argument: "--run-firewall=true"},
+	"ovnkube-node":                    {name: "OVN-Kubernetes"},
+	"rke2-canal":                      {name: "Canal"},
+	"weave-net":                       {name: "Weave Net"},
 }
 
 // bystanders are networks that enforce nothing by themselves.
