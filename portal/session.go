@@ -88,7 +88,9 @@ type Device struct {
 	Digest    Digest
 	Account   AccountID
 	CreatedAt time.Time
-	LastSeen  time.Time
+	// LastSeen is the last sign-in. One that mail has proved has had none: there it is
+	// before CreatedAt, so that it is forgotten within a day.
+	LastSeen time.Time
 }
 
 // DeviceLife is how long a device is remembered after its last sign-in.

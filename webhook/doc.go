@@ -52,7 +52,7 @@
 // the certificates as a function and knows nothing of this.
 //
 // The Publisher writes CA and path into the ValidatingWebhookConfiguration, and the image
-// policy into the ConfigMap of config/policies; see there for what it costs.
+// policy into a ConfigMap (config/manager/images.yaml).
 //
 // # Looking twice
 //

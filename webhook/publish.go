@@ -21,7 +21,7 @@ import (
 // ConfigurationName is the ValidatingWebhookConfiguration of config/webhook.
 const ConfigurationName = "lethe"
 
-// The ConfigMap of config/policies/images.yaml, in the operator's namespace: each key
+// The ConfigMap of config/manager/images.yaml, in the operator's namespace: each key
 // holds one value on a line.
 const (
 	ImagesConfigMap = "lethe-images"

@@ -1,12 +1,17 @@
 package policies_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -135,4 +140,55 @@ func TestImagesOfARunDoNotChange(t *testing.T) {
 	//nolint:staticcheck // a client that applies objects is what is tried here
 	err := l.as(tenant).Patch(t.Context(), applied, client.Apply, client.FieldOwner("mallory"), client.ForceOwnership)
 	refused(t, err, "lethe-images", saysImage)
+}
+
+// TestImagesBeforeTheOperatorHasSpoken binds the policy once more, to settings of its own.
+func TestImagesBeforeTheOperatorHasSpoken(t *testing.T) {
+	t.Parallel()
+	cases := map[string]struct {
+		settings *corev1.ConfigMap
+		// says is what a tag of an allowed registry is refused with, and digest whether a
+		// digest is taken.
+		says   string
+		digest bool
+	}{
+		"an empty ConfigMap": {settings: &corev1.ConfigMap{}, says: saysImage, digest: true},
+		"nonsense in it":     {settings: &corev1.ConfigMap{Data: map[string]string{"registries": "registry.example/team\n\n", "images": "\n"}}, says: saysImage, digest: true},
+		"no ConfigMap":       {says: "no params found"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newTenant(t)
+			if c.settings != nil {
+				c.settings.Namespace, c.settings.Name = systemNamespace, l.namespace
+				l.must(l.cluster.Client.Create(t.Context(), c.settings))
+			}
+			l.must(l.cluster.Client.Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "images-of-" + l.namespace},
+				Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+					PolicyName: "lethe-images", ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
+					ParamRef: &admissionregistrationv1.ParamRef{
+						Name: l.namespace, Namespace: systemNamespace, ParameterNotFoundAction: ptr.To(admissionregistrationv1.DenyAction),
+					},
+					MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{
+						MatchLabels: map[string]string{corev1.LabelMetadataName: l.namespace},
+					}},
+				},
+			}))
+			ask := func(image string) error {
+				return l.as(tenant).Create(t.Context(), run(l.namespace, "asked", image), client.DryRunAll)
+			}
+			var last error
+			if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(context.Context) (bool, error) {
+				last = ask(allowedImage)
+				return last != nil && strings.Contains(last.Error(), c.says), nil
+			}); err != nil {
+				t.Fatalf("a tag: %v", last)
+			}
+			if err := ask(pinned); (err == nil) != c.digest {
+				t.Errorf("a digest: %v, want that it is taken: %v", err, c.digest)
+			}
+		})
+	}
 }

@@ -166,6 +166,9 @@ func putIntoForce(cluster *apitest.Cluster) error {
 	if err := cluster.Client.Create(ctx, system); err != nil {
 		return err
 	}
+	if err := publishImages(ctx, cluster.Client); err != nil {
+		return err
+	}
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "staff"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "lethe-tenant-administrator"},
@@ -194,16 +197,21 @@ func putIntoForce(cluster *apitest.Cluster) error {
 			}
 		}
 	}
-	if err := publishImages(ctx, cluster.Client); err != nil {
-		return err
-	}
 	return waitForAll(ctx, cluster, policies)
 }
 
-// publishImages does what the operator does with its flags.
+// publishImages does what the operator does with its flags: one on each line.
 func publishImages(ctx context.Context, c client.Client) error {
+	settings, err := documents(filepath.Join("..", "manager", "images.yaml"))
+	if err != nil {
+		return err
+	}
+	if err := c.Create(ctx, settings[0]); err != nil {
+		return err
+	}
+	data := `{"data":{"registries":"other.example/x/\n` + allowedRegistry + `","images":"` + stagerImage + `"}}`
 	return c.Patch(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: imagesConfigMap}},
-		client.RawPatch("application/merge-patch+json", []byte(`{"data":{"registries":"`+allowedRegistry+`\n","images":"`+stagerImage+`"}}`)))
+		client.RawPatch("application/merge-patch+json", []byte(data)))
 }
 
 // files are those that kustomization.yaml names.

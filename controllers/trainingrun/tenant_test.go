@@ -102,16 +102,16 @@ func tenantCases() map[string]decideCase {
 			want:     outcome{State: runningNow, Reason: v1alpha1.ReasonSuspending, Delete: true},
 		},
 		"a stop for payment is over": {
-			observed: see(0, stopping(), owesSince),
+			observed: see(0, stopping(), ready, owesSince),
 			want:     outcome{State: v1alpha1.RunSuspended, Reason: v1alpha1.ReasonPaymentRequired, End: v1alpha1.AttemptSuspended},
 			says:     []string{"goes on from its last checkpoint by itself"},
 		},
 		"a stop for payment is over, and its user has suspended the run meanwhile": {
-			observed: see(0, makeRun(inState(runningNow), onceBound, guarded, after(stoppedFor(v1alpha1.ReasonPaymentRequired)), suspends), pays),
+			observed: see(0, makeRun(inState(runningNow), onceBound, guarded, after(stoppedFor(v1alpha1.ReasonPaymentRequired)), suspends), ready, pays),
 			want:     outcome{State: v1alpha1.RunSuspended, Reason: v1alpha1.ReasonSuspended, End: v1alpha1.AttemptSuspended},
 		},
 		"a stop for payment is over, and it is paid": {
-			observed: see(0, stopping(), pays),
+			observed: see(0, stopping(), ready, pays),
 			want:     outcome{State: v1alpha1.RunStarting, Reason: v1alpha1.ReasonResumed, End: v1alpha1.AttemptSuspended},
 		},
 		"a stopped run stays suspended": {

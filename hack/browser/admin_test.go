@@ -81,11 +81,14 @@ func TestReview(t *testing.T) {
 	admin.submit("Change the role")
 	admin.sees("The role was changed.")
 	mailTo(t, portal, who.email, "Your role was changed")
+	admin.open(account + "/end-sessions")
+	admin.check("admin-end-sessions")
 	admin.open(account + "/disable")
 	admin.check("admin-disable")
 	admin.fill("Reason", "ticket 4712, stolen password")
 	admin.submit("Disable the account")
 	admin.sees("The account is disabled.")
+	admin.check("admin-account-disabled")
 	if where := person.leaves("/account"); where != "/sign-in" {
 		t.Errorf("the disabled account still reaches %s", where)
 	}
@@ -93,6 +96,12 @@ func TestReview(t *testing.T) {
 	person.heading("Sign in")
 	person.problem()
 	person.check("sign-in-wrong")
+	admin.open(account + "/enable")
+	admin.check("admin-enable")
+	admin.fill("Reason", "ticket 4712 is closed")
+	admin.submit("Enable the account")
+	admin.sees("The account is enabled again")
+	person.signIn(who)
 
 	admin.open("/admin/audit")
 	admin.heading("Audit log")
@@ -100,7 +109,7 @@ func TestReview(t *testing.T) {
 	actions := admin.text(".audit tbody tr td:nth-child(4)")
 	for _, action := range []string{
 		"command", "search-events", "view-sign-in-map", "view-flags", "search-accounts", "view-account", "reveal-address",
-		"place-hold", "release-hold", "view-holds", "set-role", "disable-account", "view-audit",
+		"place-hold", "release-hold", "view-holds", "set-role", "disable-account", "enable-account", "view-audit",
 	} {
 		if !slices.Contains(actions, action) {
 			t.Errorf("the audit log has no row %q; it has %q", action, actions)
@@ -159,6 +168,10 @@ func (p *page) hold(account string) {
 	p.submit("Place the hold")
 	p.sees("The hold is placed.")
 	p.check("admin-holds")
+	p.submit("Review 2026-17")
+	p.heading("Review the hold")
+	p.check("admin-hold-review")
+	p.open("/admin/holds")
 	p.submit("Release 2026-17")
 	p.heading("Release the hold")
 	p.check("admin-release")

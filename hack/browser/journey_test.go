@@ -18,6 +18,10 @@ func TestAccount(t *testing.T) {
 	p.check("landing")
 	p.open("/sign-up")
 	p.check("sign-up")
+	p.open("/sign-up/sent")
+	p.check("sign-up-sent")
+	p.open("/sign-in/device")
+	p.check("device-ask")
 	who := p.signUp("ada@people.example")
 	p.check("sign-in")
 	p.signIn(who)
@@ -32,6 +36,10 @@ func TestAccount(t *testing.T) {
 	p.submit("I have kept them")
 	p.heading("Two-factor sign-in")
 	p.check("two-factor-on")
+	p.open("/account/two-factor/remove")
+	p.check("two-factor-remove")
+	p.open("/account/recovery-codes")
+	p.check("recovery-codes")
 
 	p.submit("Sign out")
 	p.sees("You are signed out.")
@@ -63,10 +71,18 @@ func TestAccount(t *testing.T) {
 	p.heading("Your account")
 	mailTo(t, portal, who.email, "A recovery code was used")
 	p.sees("9 recovery codes left")
+	p.open("/account/recovery-codes")
+	p.submit("Make new codes")
+	p.heading("Your recovery codes")
+	renewed := p.text("#recovery-codes code")
 	p.submit("Sign out")
-	p.signInByRecovery(who, who.recovery[0])
-	p.heading("Enter your code")
-	p.problem()
+	for _, used := range who.recovery[:2] {
+		p.signInByRecovery(who, used)
+		p.heading("Enter your code")
+		p.problem()
+	}
+	p.signInByRecovery(who, renewed[0])
+	p.heading("Your account")
 }
 
 func (p *page) signInByRecovery(who *person, code string) {
@@ -303,8 +319,13 @@ func TestWithoutScripts(t *testing.T) {
 	who := p.signUp("donald@people.example")
 	p.signIn(who)
 	p.enrol(who)
+	p.open("/account/two-factor/remove")
+	p.submit("Turn it off")
+	p.sees("Two-factor sign-in is off.")
+	who.seed = ""
 	p.open("/account/sessions")
 	p.submit("Sign out")
 	p.heading("Sign in")
 	p.sees("You are signed out.")
+	p.signIn(who)
 }

@@ -61,10 +61,18 @@ func (p *page) check(name string) {
 // fits fails for a page that has to be scrolled sideways (WCAG 2.2, 1.4.10).
 func (p *page) fits(name string, width int64) {
 	p.t.Helper()
-	is, ok := ask[int64](p, `document.documentElement.scrollWidth`)
-	if !ok || is > width {
+	if is := p.width(); is > width {
 		p.t.Errorf("%s: the page is %d px wide in a window of %d px", name, is, width)
 	}
+}
+
+func (p *page) width() int64 {
+	p.t.Helper()
+	is, ok := ask[int64](p, `document.documentElement.scrollWidth`)
+	if !ok {
+		p.fail("the page has no width")
+	}
+	return is
 }
 
 // picture is of the whole page.
@@ -101,9 +109,31 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// accessible fails for what axe-core calls serious or critical, by all its rules for WCAG
-// 2.2 AA and its best practices.
+func (v violation) serious() bool { return v.Impact == "serious" || v.Impact == "critical" }
+
+// String says what is wrong and where.
+func (v violation) String() string {
+	var where []string
+	for _, node := range v.Nodes {
+		where = append(where, node.HTML+"\n    "+strings.ReplaceAll(node.Summary, "\n", "\n    "))
+	}
+	return fmt.Sprintf("%s (%s): %s\n  %s", v.ID, v.Impact, v.Help, strings.Join(where, "\n  "))
+}
+
+// accessible fails for what axe-core calls serious or critical, by all of its rules.
 func (p *page) accessible(what string) {
+	p.t.Helper()
+	for _, v := range p.violations(what) {
+		if v.serious() {
+			p.t.Errorf("%s: %s", what, v)
+		} else {
+			p.t.Logf("%s: %s", what, v)
+		}
+	}
+}
+
+// violations has axe-core look at the page.
+func (p *page) violations(what string) []violation {
 	p.t.Helper()
 	p.do(chromedp.Evaluate[chromedp.Void](shared.axe + "; undefined"))
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -117,16 +147,5 @@ func (p *page) accessible(what string) {
 	if err := json.Unmarshal([]byte(found), &violations); err != nil {
 		p.t.Fatal(err)
 	}
-	for _, v := range violations {
-		var where []string
-		for _, node := range v.Nodes {
-			where = append(where, node.HTML+"\n    "+strings.ReplaceAll(node.Summary, "\n", "\n    "))
-		}
-		text := fmt.Sprintf("%s: %s (%s): %s\n  %s", what, v.ID, v.Impact, v.Help, strings.Join(where, "\n  "))
-		if v.Impact == "serious" || v.Impact == "critical" {
-			p.t.Error(text)
-		} else {
-			p.t.Log(text)
-		}
-	}
+	return violations
 }

@@ -166,11 +166,19 @@ func ask[T any](p *page, expression string) (answer T, ok bool) {
 // until waits for an expression to be true, over pages that come and go.
 func (p *page) until(what, expression string) {
 	p.t.Helper()
+	p.poll(what, func() bool {
+		is, ok := ask[bool](p, expression)
+		return ok && is
+	})
+}
+
+func (p *page) poll(what string, done func() bool) {
+	p.t.Helper()
 	deadline := time.Now().Add(patience)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if is, ok := ask[bool](p, expression); ok && is {
+		if done() {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -24,9 +24,10 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	once := flag.Bool("once", false, "see by itself that everything answers, and end")
+	d := demo{cache: os.Getenv("LETHE_CACHE"), out: os.Stdout, listen: ifFree(ctx, portalAddress), sink: ifFree(ctx, sinkAddress)}
+	flag.BoolVar(&d.once, "once", false, "see by itself that everything answers, and end")
 	flag.Parse()
-	if err := run(ctx, *once, os.Getenv("LETHE_CACHE"), os.Stdout); err != nil {
+	if err := d.run(ctx); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "portal demo:", err)
 		os.Exit(1)
@@ -40,14 +41,24 @@ const (
 	adminEmail    = "admin@lethe.example"
 )
 
-func run(ctx context.Context, once bool, cache string, out io.Writer) (err error) {
-	if cache == "" {
-		cache = ".cache"
+// demo is one show.
+type demo struct {
+	once bool
+	// cache is where the demo's folder is made, ".cache" when it is empty.
+	cache string
+	// listen and sink are addresses; free ones when they are empty.
+	listen, sink string
+	out          io.Writer
+}
+
+func (d demo) run(ctx context.Context) (err error) {
+	if d.cache == "" {
+		d.cache = ".cache"
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil { //nolint:gosec // G301: as make does
+	if err := os.MkdirAll(d.cache, 0o755); err != nil { //nolint:gosec // G301: as make does
 		return fmt.Errorf("make the cache folder: %w", err)
 	}
-	dir, err := os.MkdirTemp(cache, "portal-demo-")
+	dir, err := os.MkdirTemp(d.cache, "portal-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
@@ -55,16 +66,14 @@ func run(ctx context.Context, once bool, cache string, out io.Writer) (err error
 	if dir, err = filepath.Abs(dir); err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "Building the portal ...")
+	fmt.Fprintln(d.out, "Building the portal ...")
 	program := filepath.Join(dir, "portal")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/lethe-dev/lethe/cmd/portal") //nolint:gosec // G204: our own program
-	build.Stdout, build.Stderr = out, os.Stderr
+	build.Stdout, build.Stderr = d.out, os.Stderr
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build the portal: %w", err)
 	}
-	s, err := stand.Start(ctx, stand.Options{
-		Program: program, Dir: dir, Listen: ifFree(ctx, portalAddress), SinkPage: ifFree(ctx, sinkAddress),
-	})
+	s, err := stand.Start(ctx, stand.Options{Program: program, Dir: dir, Listen: d.listen, SinkPage: d.sink})
 	if err != nil {
 		return err
 	}
@@ -73,14 +82,14 @@ func run(ctx context.Context, once bool, cache string, out io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	tell(out, s, link)
-	if once {
-		return prove(ctx, s, link, out)
+	tell(d.out, s, link)
+	if d.once {
+		return prove(ctx, s, link, d.out)
 	}
-	fmt.Fprintln(out, "\nIt runs until you press Ctrl-C.")
+	fmt.Fprintln(d.out, "\nIt runs until you press Ctrl-C.")
 	select {
 	case <-ctx.Done():
-		fmt.Fprintln(out, "\nStopping ...")
+		fmt.Fprintln(d.out, "\nStopping ...")
 		return nil
 	case <-s.Ended():
 		return fmt.Errorf("the portal ended by itself; its log:\n%s", s.Log())

@@ -16,7 +16,7 @@ func TestDemoProvesItself(t *testing.T) {
 	t.Parallel()
 	cache := t.TempDir()
 	var out bytes.Buffer
-	if err := run(t.Context(), true, cache, &out); err != nil {
+	if err := (demo{once: true, cache: cache, out: &out}).run(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if n := strings.Count(out.String(), "  seen: "); n != 5 {
@@ -32,7 +32,7 @@ func TestDemoEndsWhenItIsTold(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out := &watched{words: "Ctrl-C", seen: make(chan struct{})}
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, false, cache, out) }()
+	go func() { ended <- demo{cache: cache, out: out}.run(ctx) }()
 	select {
 	case <-out.seen:
 	case err := <-ended:

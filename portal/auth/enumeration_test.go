@@ -2,6 +2,8 @@ package auth
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +97,62 @@ func TestNoEnumeration(t *testing.T) {
 			}
 			if want[0].Work.Writes == 0 {
 				t.Error("nothing was measured")
+			}
+		})
+	}
+}
+
+// TestNoEnumerationBySignUp: who signs up with somebody's address, and then does with it
+// all that anybody can, sees no difference between one that had an account and one that
+// had none.
+func TestNoEnumerationBySignUp(t *testing.T) {
+	t.Parallel()
+	stranger := client("203.0.113.9", "")
+	signUp := func(w *world, password string) error { return w.SignUp(w.Context(), stranger, email, password) }
+	signIn := func(w *world) error {
+		_, err := w.SignIn(w.Context(), stranger, email, otherPassword)
+		return err
+	}
+	ways := map[string]func(*world) []error{
+		"signing in with the same password": func(w *world) []error { return []error{signUp(w, otherPassword), signIn(w)} },
+		"asking for a reset after many sign-ups": func(w *world) []error {
+			var errs []error
+			for i := range 8 {
+				errs = append(errs, signUp(w, wrongPassword+strings.Repeat("!", i)))
+			}
+			return append(errs, w.AskReset(w.Context(), stranger, email))
+		},
+		"asking for the mail again after many sign-ups": func(w *world) []error {
+			var errs []error
+			for range 8 {
+				errs = append(errs, signUp(w, otherPassword))
+			}
+			return append(errs, w.ResendVerification(w.Context(), stranger, email))
+		},
+		"asking for the mail again after sign-ins": func(w *world) []error {
+			errs := []error{signUp(w, otherPassword)}
+			for range 5 {
+				errs = append(errs, signIn(w))
+			}
+			return append(errs, w.ResendVerification(w.Context(), stranger, email))
+		},
+	}
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var got [2][]string
+			for i := range got {
+				w := newWorld(t)
+				if i == 1 {
+					w.person(email)
+					w.clock.Advance(48 * time.Hour)
+				}
+				for _, err := range way(w) {
+					got[i] = append(got[i], fmt.Sprint(err))
+				}
+			}
+			if diff := cmp.Diff(got[0], got[1]); diff != "" {
+				t.Errorf("an account shows (-nobody's +somebody's):\n%s", diff)
 			}
 		})
 	}

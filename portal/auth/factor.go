@@ -30,14 +30,17 @@ func (a *act) factor(ctx context.Context, account portal.AccountID) (portal.TOTP
 
 // codeCounter is where the account's wrong codes from this browser are counted.
 func (a *act) codeCounter(ctx context.Context, account portal.Account) (counter, error) {
-	known, err := a.knownDevice(ctx, account.ID)
-	if err != nil {
+	device, known, err := a.device(ctx, account.ID)
+	switch {
+	case err != nil:
 		return counter{}, err
-	}
-	if known {
+	case !known:
+		return codeUnknown.of(a.s, string(account.ID)), nil
+	case onlyProved(device):
+		return codeProved.of(a.s, string(account.ID)), nil
+	default:
 		return codeKnown.of(a.s, string(account.ID), a.client.Device), nil
 	}
-	return codeUnknown.of(a.s, string(account.ID)), nil
 }
 
 // showCode tells what a code is worth, and uses it up when it is right. A store or a key

@@ -9,10 +9,12 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// mailAsked mails a link, unless the address has been sent many of that purpose just now;
-// then a good one lies in its mailbox.
-func (a *act) mailAsked(ctx context.Context, account portal.Account, purpose portal.Purpose, kind portal.MailKind) error {
-	asked := mailAddress.of(a.s, string(purpose), account.EmailKey)
+// mailUnasked mails a link for what was not a request for one (a sign-up, a sign-in), unless
+// the address has been sent many of that purpose just now; then a good one lies in its
+// mailbox. It happens for some addresses only, so it is counted where no refusal shows it:
+// not where ask counts.
+func (a *act) mailUnasked(ctx context.Context, account portal.Account, purpose portal.Purpose, kind portal.MailKind) error {
+	asked := mailUnasked.of(a.s, string(purpose), account.EmailKey)
 	wait, err := a.wait(ctx, asked)
 	if err != nil || wait > 0 {
 		return err

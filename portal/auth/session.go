@@ -46,7 +46,7 @@ func (a *act) open(ctx context.Context, account portal.Account, second bool) (po
 	if known {
 		return next, a.seeDevice(ctx, account.ID)
 	}
-	if next.DeviceSecret, err = a.newDevice(ctx, account.ID); err != nil {
+	if next.DeviceSecret, err = a.newDevice(ctx, account.ID, a.now); err != nil {
 		return portal.NewSession{}, err
 	}
 	return next, a.mail(ctx, portal.MailNewDevice, account, portal.MailData{Browser: session.Browser, Country: session.Country})
@@ -54,10 +54,14 @@ func (a *act) open(ctx context.Context, account portal.Account, second bool) (po
 
 // forgetGuesses starts the counts again that a sign-in from such a browser ends.
 func (a *act) forgetGuesses(ctx context.Context, account portal.Account, known bool) error {
-	if known {
-		return a.forget(ctx, passwordKnown.of(a.s, account.EmailKey, a.client.Device), codeKnown.of(a.s, string(account.ID), a.client.Device))
+	codes, err := a.codeCounter(ctx, account)
+	if err != nil {
+		return err
 	}
-	return a.forget(ctx, passwordUnknown.of(a.s, account.EmailKey), codeUnknown.of(a.s, string(account.ID)))
+	if known {
+		return a.forget(ctx, passwordKnown.of(a.s, account.EmailKey, a.client.Device), codes)
+	}
+	return a.forget(ctx, passwordUnknown.of(a.s, account.EmailKey), codes)
 }
 
 // Authenticate gives who holds a session; KindUnauthenticated when it does not count any

@@ -10,10 +10,11 @@ import (
 
 // Answers of a sign-in.
 var (
-	// errWrong is the one answer for an address without account, a wrong password, and a
-	// disabled account.
-	errWrong       = &portal.Error{Kind: portal.KindUnauthenticated, Message: "Email or password is wrong."}
-	errUnverified  = &portal.Error{Kind: portal.KindConflict, Message: "Your email address is not confirmed yet. We have mailed you a link: open it, then sign in."}
+	// errWrong is the one answer for an address without account, a wrong password, a
+	// disabled account, and an address that is not proved. The last is no exception even
+	// when the password is right: who signs up with a stranger's address and then signs in
+	// would see by the answer whether it had an account before.
+	errWrong       = &portal.Error{Kind: portal.KindUnauthenticated, Message: "Email or password is wrong. If you have just signed up, confirm your address first: the link is in your mailbox."}
 	errSignInAgain = &portal.Error{Kind: portal.KindUnauthenticated, Message: "This sign-in took too long, or had too many wrong codes. Sign in again."}
 	errWrongCode   = &portal.Error{Kind: portal.KindUnauthenticated, Field: "code", Message: "This code is wrong, or was used before. Wait for the next one that your app shows."}
 )
@@ -192,10 +193,10 @@ func (a *act) passwordShown(ctx context.Context, try attempt, fresh string) (por
 		if err := a.event(ctx, portal.EventSignInFailed, account.ID); err != nil {
 			return none, err
 		}
-		if err := a.mailAsked(ctx, account, portal.PurposeVerify, portal.MailVerify); err != nil {
+		if err := a.mailUnasked(ctx, account, portal.PurposeVerify, portal.MailVerify); err != nil {
 			return none, err
 		}
-		return none, keep(errUnverified)
+		return none, keep(errWrong)
 	}
 	_, second, err := a.factor(ctx, account.ID)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestUnverifiedMayNotSignIn(t *testing.T) {
 	w := newWorld(t)
 	w.must(w.SignUp(t.Context(), home, email, goodPassword))
 	_, err := w.SignIn(t.Context(), home, email, goodPassword)
-	w.wantKind(err, portal.KindConflict)
+	w.wantKind(err, portal.KindUnauthenticated)
 	if n := w.mailed(portal.MailVerify); n != 2 {
 		t.Errorf("%d links were mailed", n)
 	}

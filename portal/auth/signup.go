@@ -36,6 +36,9 @@ func (s *Service) SignUp(ctx context.Context, c portal.Client, email, password s
 		return err
 	}
 	return s.write(context.WithoutCancel(ctx), c, func(ctx context.Context, a *act) error {
+		if _, err := a.count(ctx, signUpAddress.of(s, address.Key())); err != nil {
+			return err
+		}
 		account, known, err := found(a.AccountByEmail(ctx, address.Key()))
 		switch {
 		case err != nil:
@@ -153,12 +156,12 @@ func (a *act) tellOwner(ctx context.Context, account portal.Account) error {
 
 func (a *act) signUpAgain(ctx context.Context, account portal.Account, hash string) error {
 	if subtle.ConstantTimeCompare([]byte(hash), []byte(account.PasswordHash)) == 1 {
-		return a.mailAsked(ctx, account, portal.PurposeVerify, portal.MailVerify)
+		return a.mailUnasked(ctx, account, portal.PurposeVerify, portal.MailVerify)
 	}
 	if err := a.distrust(ctx, account); err != nil {
 		return err
 	}
-	return a.mailAsked(ctx, account, portal.PurposeReset, portal.MailResetPassword)
+	return a.mailUnasked(ctx, account, portal.PurposeReset, portal.MailResetPassword)
 }
 
 // distrust takes the password from an account that is not proved, and the links that

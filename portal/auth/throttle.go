@@ -36,15 +36,24 @@ var (
 	// codeUnknown and codeKnown are the same for second factors, over all challenges.
 	codeUnknown = limit{"code", guess, stopAfter}
 	codeKnown   = limit{"code-device", guess, stopAfter}
+	// codeProved counts together all browsers that mail has proved and nobody has signed in
+	// from: whoever reads the mailbox makes as many as there are mails, and would get new
+	// guesses at the second factor with each.
+	codeProved = limit{"code-proved", guess, stopAfter}
 	// stepUp counts by session: who has taken over one closes nobody else's.
 	stepUp = limit{"step-up", guess, stopAfter}
 
 	// mailAddress counts what is asked for by address and purpose. Its longest wait is
 	// shorter than any link's life: while it says no, a good link lies in the mailbox.
 	mailAddress = limit{"mail", portal.Backoff{Free: 3, Base: time.Minute, Max: 10 * time.Minute, Forget: 24 * time.Hour}, 0}
+	// mailUnasked is the same for links that nobody has asked for by that name.
+	mailUnasked = limit{"mail-unasked", mailAddress.Backoff, 0}
 	mailNetwork = limit{"mail-network", portal.Backoff{Free: 20, Base: time.Minute, Max: 15 * time.Minute, Forget: 24 * time.Hour}, 0}
 	// newPassword counts changes of an account's password, which each cost a hash and a mail.
 	newPassword = limit{"new-password", portal.Backoff{Free: 5, Base: time.Minute, Max: 10 * time.Minute, Forget: 24 * time.Hour}, 0}
+	// signUpAddress slows nothing down. It is counted for each sign-up, so that every one
+	// ends with something written: the disk takes its time for that, and for nothing else.
+	signUpAddress = limit{"sign-up", portal.Backoff{Forget: 24 * time.Hour}, 0}
 	// signUpNetwork counts sign-ups, which each cost a hash.
 	signUpNetwork = limit{"sign-up-network", portal.Backoff{Free: 20, Base: time.Minute, Max: time.Hour, Forget: 24 * time.Hour}, 0}
 

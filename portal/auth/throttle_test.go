@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -115,6 +116,73 @@ func TestKnownBrowserIsThrottledToo(t *testing.T) {
 	}
 	_, err := w.SignIn(t.Context(), client("192.0.2.1", ""), email, goodPassword)
 	w.wantKind(err, portal.KindTooMany)
+}
+
+// TestProvedBrowsersShareTheirWrongCodes: who has the password and the mailbox gets no new
+// guesses at the second factor with each browser that mail proves.
+func TestProvedBrowsersShareTheirWrongCodes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.enrol(email)
+	looked := 0
+	prove := func() portal.Client {
+		w.clock.Advance(mailAddress.Max)
+		w.must(w.AskDevice(t.Context(), home, email))
+		device, err := w.ConfirmDevice(t.Context(), home, w.secret(portal.MailConfirmDevice, email))
+		w.must(err)
+		return client("203.0.113.9", device)
+	}
+	for range 6 {
+		stranger := prove()
+		challenge, wrong := w.askedCode(stranger, email, goodPassword), portal.KindUnauthenticated
+		for wrong == portal.KindUnauthenticated {
+			var err error
+			_, err = w.FinishSignIn(t.Context(), stranger, challenge, w.notCode(e.seed))
+			if wrong = portal.KindOf(err); wrong == portal.KindUnauthenticated {
+				looked++
+			}
+			if errors.Is(err, errSignInAgain) {
+				break
+			}
+		}
+	}
+	if most := guess.Free + 6; looked > most {
+		t.Errorf("%d codes were looked at, more than %d", looked, most)
+	}
+	// The person's own browsers are counted apart, and so is a proved one once it is one.
+	w.clock.Advance(guess.Max)
+	own := prove()
+	_, err := w.FinishSignIn(t.Context(), own, w.askedCode(own, email, goodPassword), w.code(e.seed))
+	w.must(err)
+	for range guess.Free + 2 {
+		stranger := prove()
+		_, _ = w.FinishSignIn(t.Context(), stranger, w.askedCode(stranger, email, goodPassword), w.notCode(e.seed))
+	}
+	for _, known := range []portal.Client{own, client("198.51.100.7", e.device)} {
+		w.nextStep()
+		_, err := w.FinishSignIn(t.Context(), known, w.askedCode(known, email, goodPassword), w.code(e.seed))
+		w.must(err)
+	}
+}
+
+// TestProvedBrowserIsSoonForgotten: one that nobody signs in from is known for a day.
+func TestProvedBrowserIsSoonForgotten(t *testing.T) {
+	t.Parallel()
+	for wait, known := range map[time.Duration]bool{provedLife - time.Second: true, provedLife: false} {
+		w := newWorld(t)
+		w.person(email)
+		w.must(w.AskDevice(t.Context(), home, email))
+		device, err := w.ConfirmDevice(t.Context(), home, w.secret(portal.MailConfirmDevice, email))
+		w.must(err)
+		w.clock.Advance(wait)
+		if s := w.signIn(client("192.0.2.77", device), email, goodPassword); (s.DeviceSecret == "") != known {
+			t.Errorf("after %s its being known is not %v", wait, known)
+		}
+		w.clock.Advance(provedLife)
+		if s := w.signIn(client("192.0.2.77", device), email, goodPassword); (s.DeviceSecret == "") != known {
+			t.Errorf("a day after a sign-in its being known is not %v", known)
+		}
+	}
 }
 
 // TestOldDeviceIsUnknown: a device that was not seen for a year is none.

@@ -98,7 +98,7 @@ func (s *Service) act(ctx context.Context, p portal.Principal, t task, f func(co
 			return err
 		}
 		if account.Role == portal.RoleAdmin && stillMay(ctx, tx, p, portal.PermitRoles) != nil {
-			return &portal.Error{Kind: portal.KindForbidden, Message: "Only an admin may do this to an admin's account."}
+			return &telling{&portal.Error{Kind: portal.KindForbidden, Message: "Only an admin may do this to an admin's account."}}
 		}
 		return f(ctx, tx, account, now)
 	})
@@ -159,6 +159,7 @@ func (s *Service) tell(ctx context.Context, tx portal.Tx, a portal.Account, c po
 	return nil
 }
 
+// conflict is an act that the state of the account does not allow.
 func conflict(message string) error {
-	return &portal.Error{Kind: portal.KindConflict, Message: message}
+	return &telling{&portal.Error{Kind: portal.KindConflict, Message: message}}
 }

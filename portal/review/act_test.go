@@ -169,6 +169,49 @@ func TestWhoMayNotBeActedOn(t *testing.T) {
 	}
 }
 
+// TestWhatARefusalTellsIsAudited: whether an account is disabled, and which role it has,
+// can't be found out by acts that are refused without a row that says so.
+func TestWhatARefusalTellsIsAudited(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		action portal.AuditAction
+		query  string
+		do     func(ctx context.Context, b *bench, admin, security portal.Principal) error
+	}{
+		"enable one that is not disabled": {portal.AuditEnable, "refused", func(ctx context.Context, b *bench, _, security portal.Principal) error {
+			return b.service.Enable(ctx, client(), security, b.person.ID, why)
+		}},
+		"the role that it has": {portal.AuditSetRole, "role=user refused", func(ctx context.Context, b *bench, admin, _ portal.Principal) error {
+			return b.service.SetRole(ctx, client(), admin, b.person.ID, portal.RoleUser)
+		}},
+		"security disables an admin": {portal.AuditDisable, "refused", func(ctx context.Context, b *bench, admin, security portal.Principal) error {
+			return b.service.Disable(ctx, client(), security, admin.Account.ID, why)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			admin, security := b.staff(t, portal.RoleAdmin), b.staff(t, portal.RoleSecurity)
+			before := len(b.audit(t))
+			if err := test.do(t.Context(), b, admin, security); portal.KindOf(err) == portal.KindInternal {
+				t.Fatalf("the act gave %v, want a refusal", err)
+			}
+			rows := b.audit(t)
+			if len(rows) != before+1 {
+				t.Fatalf("%d rows were written, want 1", len(rows)-before)
+			}
+			if rows[0].Action != test.action || rows[0].Query != test.query || rows[0].Subject == "" {
+				t.Errorf("the row is %+v, want %s with %q", rows[0], test.action, test.query)
+			}
+			broken := errors.New("the disk is full")
+			b.service = b.serviceOn(t, watched{b.store, func(tx portal.Tx) portal.Tx { return noAudit{tx, broken} }})
+			if err := test.do(t.Context(), b, admin, security); !errors.Is(err, broken) {
+				t.Errorf("without a row it gave %v", err)
+			}
+		})
+	}
+}
+
 func TestTwoAdminsWhoDemoteEachOtherLeaveOne(t *testing.T) {
 	t.Parallel()
 	for range 5 {

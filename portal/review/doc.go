@@ -4,7 +4,8 @@
 // Each method checks the permission first, reads the actor's account again, and appends
 // one row to the audit log in the transaction that reads or changes: who is not allowed
 // leaves no row and sees nothing, and a row that can't be written makes the read fail. A
-// retry of the transaction writes its row again only because the first was rolled back.
+// retry of the transaction writes its row again only because the first was rolled back. A
+// refusal that tells something of the account ("is disabled already") leaves a row as well.
 //
 // Decisions beyond the permissions of package portal:
 //   - Whole addresses only are searched for, never beginnings: a search by beginnings would

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -68,7 +69,7 @@ func (s *Service) do(ctx context.Context, p portal.Principal, t task, f func(con
 	if t.stepUp && !p.Session.SteppedUp(now) {
 		return &portal.Error{Kind: portal.KindStepUp, Message: "Confirm that it is you, then do this again."}
 	}
-	return s.Store.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
+	err := s.Store.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
 		if err := stillMay(ctx, tx, p, t.needs); err != nil {
 			return err
 		}
@@ -77,7 +78,22 @@ func (s *Service) do(ctx context.Context, p portal.Principal, t task, f func(con
 		}
 		return f(ctx, tx, now)
 	})
+	var told *telling
+	if !errors.As(err, &told) {
+		return err
+	}
+	t.query = strings.TrimSpace(t.query + " refused")
+	if err := s.Store.Write(ctx, func(ctx context.Context, tx portal.Tx) error { return audit(ctx, tx, p, t, now) }); err != nil {
+		return err
+	}
+	return told.refusal
 }
+
+// telling is a refusal that tells how things stand with another's account: it undoes the
+// act, and is a look all the same, which leaves its row.
+type telling struct{ refusal error }
+
+func (t *telling) Error() string { return t.refusal.Error() }
 
 // stillMay reads the actor's account again: two admins who take each other's role at once
 // must not both succeed.

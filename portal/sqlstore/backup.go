@@ -45,6 +45,9 @@ func Restore(ctx context.Context, backup, path string) error {
 			return fmt.Errorf("restore the database: %s is there: move the old database away with all its files", path+ending)
 		}
 	}
+	if info, err := os.Stat(backup + "-wal"); err == nil && info.Size() > 0 {
+		return fmt.Errorf("restore the database: %s is a database in use, not a backup", backup)
+	}
 	err := makeWhole(path, func(part string) error {
 		if err := copyFile(backup, part); err != nil {
 			return err
@@ -63,26 +66,25 @@ func makeWhole(path string, write func(part string) error) error {
 	if err != nil {
 		return fmt.Errorf("find the folder: %w", err)
 	}
-	// The place is taken first: a file that is there is never replaced.
-	place, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("take the place: %w", err)
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s is there already", path)
 	}
 	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-*") // mode 0600
 	if err != nil {
-		return errors.Join(fmt.Errorf("make a file: %w", err), place.Close(), os.Remove(path))
+		return fmt.Errorf("make a file: %w", err)
 	}
 	err = write(part.Name())
 	if err == nil {
 		err = part.Sync()
 	}
 	if err == nil {
-		err = os.Rename(part.Name(), path)
+		// Unlike a rename, a second name never replaces a file that has come meanwhile.
+		err = os.Link(part.Name(), path)
 	}
-	if err != nil {
-		return errors.Join(err, part.Close(), place.Close(), os.Remove(part.Name()), os.Remove(path))
+	if err := errors.Join(err, part.Close(), os.Remove(part.Name())); err != nil {
+		return err
 	}
-	return errors.Join(part.Close(), place.Close(), syncFolder(filepath.Dir(path)))
+	return syncFolder(filepath.Dir(path))
 }
 
 func copyFile(from, to string) error {
@@ -108,12 +110,16 @@ func checkSQLite(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	finding := ""
+	finding, steps := "", 0
 	err = db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&finding)
+	if err == nil {
+		// An empty file is a sound database too.
+		err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM `+versions).Scan(&steps)
+	}
 	if err := errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("check the backup: %w", err)
 	}
-	if finding != "ok" {
+	if finding != "ok" || steps == 0 {
 		return errors.New("check the backup: it is damaged")
 	}
 	return nil

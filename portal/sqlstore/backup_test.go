@@ -126,6 +126,7 @@ func TestBackupsReplaceNothing(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "portal.db")
 	store := migrated(t, path)
+	appendAudit(t, store, "so that there is a log")
 	backup := filepath.Join(folder, "backup.db")
 	if err := store.Backup(t.Context(), backup); err != nil {
 		t.Fatal(err)
@@ -142,6 +143,8 @@ func TestBackupsReplaceNothing(t *testing.T) {
 		"restore over the database":      sqlstore.Restore(t.Context(), backup, path),
 		"restore of what is not there":   sqlstore.Restore(t.Context(), filepath.Join(folder, "none"), filepath.Join(folder, "new.db")),
 		"restore of what is no database": sqlstore.Restore(t.Context(), precious, filepath.Join(folder, "new.db")),
+		"restore of an empty file":       sqlstore.Restore(t.Context(), put(t, nil), filepath.Join(folder, "new.db")),
+		"restore of a database in use":   sqlstore.Restore(t.Context(), path, filepath.Join(folder, "new.db")),
 		"restore beside an old log":      restoreBesideLog(t, backup, folder),
 		"restore of a damaged backup":    sqlstore.Restore(t.Context(), damaged(t, backup), filepath.Join(folder, "new.db")),
 		"restore of a half backup":       sqlstore.Restore(t.Context(), half(t, backup), filepath.Join(folder, "new.db")),

@@ -80,8 +80,8 @@ func TestAWriteThatNeverGetsThroughIsGivenUp(t *testing.T) {
 		if _, err := tx.Throttle(ctx, "key"); err != nil {
 			return err
 		}
-		write(t, store, count) // Somebody is always faster.
-		_ = count(ctx, tx)     // Who overlooks the error changes nothing about it.
+		jump(t, store)     // Somebody who takes no turns is always faster.
+		_ = count(ctx, tx) // Who overlooks the error changes nothing about it.
 		return nil
 	})
 	if portal.KindOf(err) != portal.KindUnavailable {
@@ -97,6 +97,13 @@ func TestAWriteThatNeverGetsThroughIsGivenUp(t *testing.T) {
 		}
 		return err
 	})
+}
+
+// jump counts past all of the store's rules.
+func jump(t *testing.T, store *sqlstore.Store) {
+	t.Helper()
+	execute(t, store.DB(), `BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO throttles VALUES ('key', 1, 0, 0)
+		ON CONFLICT (key) DO UPDATE SET failures = throttles.failures + 1; COMMIT`)
 }
 
 func TestAWriteThatWaitsToTryAgainEndsWithItsCaller(t *testing.T) {

@@ -27,13 +27,18 @@ type eventRow struct {
 	Time             time.Time
 	Kind             portal.EventKind
 	Grave            bool
+	// Browser is "" for what came from none: staff did it, or a command on the server.
 	Browser, Country string
 }
 
 func (s *Server) eventRows(events []portal.Event) []eventRow {
 	rows := make([]eventRow, 0, len(events))
 	for _, e := range events {
-		rows = append(rows, eventRow{e.Time, e.Kind, happenings[e.Kind].Grave, s.browser(e.UserAgent), e.Country})
+		row := eventRow{Time: e.Time, Kind: e.Kind, Grave: happenings[e.Kind].Grave, Country: e.Country}
+		if e.IP.IsValid() || e.UserAgent != "" {
+			row.Browser = s.browser(e.UserAgent)
+		}
+		rows = append(rows, row)
 	}
 	return rows
 }

@@ -45,7 +45,6 @@ var pages = map[string]shown{
 	"asking again with a wrong address":     {method: "POST", target: "/sign-up/resend", with: failing("ResendVerification", portal.Invalid("email", "No address.")), status: 422, says: "No address."},
 	"sign-in":                               {target: "/sign-in?next=/account/tokens", status: 200, says: `value="/account/tokens"`},
 	"sign-in that fails":                    {method: "POST", target: "/sign-in", form: url.Values{"email": {"a@b.org"}}, with: failing("SignIn", &portal.Error{Kind: portal.KindUnauthenticated, Message: "Email or password is wrong."}), status: 401, says: "Email or password is wrong."},
-	"sign-in before the address was proved": {method: "POST", target: "/sign-in", with: failing("SignIn", &portal.Error{Kind: portal.KindConflict, Message: "We mailed you a new link."}), status: 409, says: "We mailed you a new link."},
 	"sign-in that is slowed down":           {method: "POST", target: "/sign-in", form: url.Values{"email": {"a@b.org"}}, with: failing("SignIn", tooMany), status: 429, says: `name="email" value="a@b.org"`},
 	"the code":                              {target: "/sign-in/code", status: 200, says: "authenticator app"},
 	"a wrong code":                          {method: "POST", target: "/sign-in/code", with: failing("FinishSignIn", &portal.Error{Kind: portal.KindUnauthenticated, Field: "code", Message: "Wrong code."}), status: 401, says: "f-code\">Wrong code."},

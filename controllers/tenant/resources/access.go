@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// LabelManagedBy and ManagedBy mark what is built here.
+	// LabelManagedBy is the label of what is built here, with the value ManagedBy.
 	LabelManagedBy = "app.kubernetes.io/managed-by"
-	ManagedBy      = "lethe-tenant"
+	// ManagedBy is that value.
+	ManagedBy = "lethe-tenant"
 	// ReaderRole is the ClusterRole that lets the portal read Pods and their logs.
 	ReaderRole = "lethe-tenant-reader"
 )

@@ -55,11 +55,11 @@ type Tier struct {
 type Internet string
 
 const (
-	// InternetOnRequest: the Namespace's annotation lethe.dev/internet-egress.
+	// InternetOnRequest leaves it to the Namespace's annotation lethe.dev/internet-egress.
 	InternetOnRequest Internet = "OnRequest"
-	// InternetAlways: it is open.
+	// InternetAlways keeps it open.
 	InternetAlways Internet = "Always"
-	// InternetNever: it is closed, whatever the annotation says.
+	// InternetNever keeps it closed, whatever the annotation says.
 	InternetNever Internet = "Never"
 )
 

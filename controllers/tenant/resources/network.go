@@ -138,7 +138,7 @@ func StorePeer(endpoint string) (Peer, bool, error) {
 	}
 	addr, err := netip.ParseAddr(u.Hostname())
 	if err != nil {
-		return Peer{}, false, nil
+		return Peer{}, false, nil //nolint:nilerr // a host name is an answer
 	}
 	addr = addr.Unmap().WithZone("")
 	port := u.Port()

@@ -125,9 +125,9 @@ func testTwoHolds(t *testing.T, s portal.Store) {
 func testHoldRefused(t *testing.T, s portal.Store) {
 	write(t, s, func(ctx context.Context, tx portal.Tx) error {
 		for name, f := range map[string]portal.EventFilter{
-			"everything":              {},
-			"everything from now on":  {From: minute(1)},
-			"every IPv4 address":      {Network: netip.MustParsePrefix("0.0.0.0/0")},
+			"everything":             {},
+			"everything from now on": {From: minute(1)}, "every IPv4 address": {Network: netip.MustParsePrefix("0.0.0.0/0")},
+			"the same in IPv6":        {Network: netip.MustParsePrefix("::ffff:0.0.0.0/96")},
 			"what others hold":        {Held: true},
 			"what others hold of one": {Held: true, Account: "a"},
 		} {
@@ -156,7 +156,7 @@ func testReleaseHold(t *testing.T, s portal.Store) {
 
 func testReleasedNetwork(t *testing.T, s portal.Store) {
 	for network, want := range map[string]string{
-		"192.0.2.77/32": "192.0.2.0/24", "192.0.2.64/26": "192.0.2.0/24", "192.0.0.0/16": "192.0.0.0/16",
+		"192.0.2.77/32": "192.0.2.0/24", "198.0.0.0/8": "198.0.0.0/8", "192.0.2.64/26": "192.0.2.0/24", "192.0.0.0/16": "192.0.0.0/16",
 		"2001:db8::77/128": "2001:db8::/56", "2001:db8::/32": "2001:db8::/32",
 	} {
 		placed := newHold(portal.HoldID(network), portal.EventFilter{Network: netip.MustParsePrefix(network)})

@@ -24,6 +24,7 @@ var raceTests = map[string]func(*testing.T, portal.Store){
 	"no failure that many count is lost":              raceThrottle,
 	"a mail is claimed by one of many":                raceClaim,
 	"no event slips between a hold and a purge":       raceHold,
+	"a crowd that guesses passwords gets through":     raceCrowd,
 }
 
 // Sizes of the races: enough that they meet, few enough for a small machine.
@@ -34,6 +35,11 @@ const (
 
 // race runs f at once for many, and gives their errors.
 func race(t *testing.T, s portal.Store, f func(ctx context.Context, tx portal.Tx, racer int) error) []error {
+	t.Helper()
+	return raceOf(t, s, racers, f)
+}
+
+func raceOf(t *testing.T, s portal.Store, racers int, f func(ctx context.Context, tx portal.Tx, racer int) error) []error {
 	t.Helper()
 	errs := make([]error, racers)
 	gate := make(chan struct{})
@@ -175,6 +181,33 @@ func raceThrottle(t *testing.T, s portal.Store) {
 		}))
 	}
 	equal(t, "failures", racers*rounds, throttle(t, s, "key").Failures)
+}
+
+// raceCrowd is what an attack looks like to the store: many want the same rows, and each
+// of them reads and writes several.
+func raceCrowd(t *testing.T, s portal.Store) {
+	const crowd = 150
+	a := account(t, s)
+	allWin(t, raceOf(t, s, crowd, func(ctx context.Context, tx portal.Tx, racer int) error {
+		found, err := tx.AccountByEmail(ctx, a.EmailKey)
+		if err != nil {
+			return err
+		}
+		for _, key := range []string{"address", "network", fmt.Sprint("device ", racer%3)} {
+			count, err := tx.Throttle(ctx, key)
+			if err != nil {
+				return err
+			}
+			count.Failures++
+			count.FirstAt, count.LastAt = start, start
+			if err := tx.PutThrottle(ctx, count); err != nil {
+				return err
+			}
+		}
+		return tx.AddEvent(ctx, newEvent(portal.EventID(fmt.Sprint(racer)), start, of(found.ID), kind(portal.EventSignInFailed)))
+	}))
+	equal(t, "failures", crowd, throttle(t, s, "address").Failures)
+	equal(t, "events", crowd, len(findEvents(t, s, portal.EventFilter{}, portal.EventCursor{}, 2*crowd)))
 }
 
 func raceClaim(t *testing.T, s portal.Store) {

@@ -96,7 +96,7 @@ func checkTenants(f Facts) verdict {
 		wrong = append(wrong, fmt.Sprintf("%s (%s: %s)", namespace.Name, c.Reason, c.Message))
 	}
 	if len(wrong) == 0 {
-		return pass("all %d have what they need", len(f.Tenants.Value))
+		return pass("of %d tenants none lacks anything", len(f.Tenants.Value))
 	}
 	more := ""
 	if shown := 5; len(wrong) > shown {

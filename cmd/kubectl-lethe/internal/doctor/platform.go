@@ -42,7 +42,7 @@ func checkKubernetes(f Facts) verdict {
 	if len(old) > 0 {
 		return fail(fmt.Sprintf("the kubelets of %d nodes are too old for trust bundles, for one that of %s", len(old), old[0]), upgrade, "keep runs off these nodes until then")
 	}
-	return pass("the API server is %s and serves ClusterTrustBundles; so are its kubelets", f.Version.Value)
+	return pass("the API server is %s and serves ClusterTrustBundles; its kubelets are new enough", f.Version.Value)
 }
 
 // tryPolicy is how it is found out whether policies are enforced.

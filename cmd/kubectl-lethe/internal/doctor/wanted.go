@@ -21,19 +21,12 @@ var Hooks = []string{"datasetretentions.lethe.dev", "trainingruns.lethe.dev"}
 
 // Policies are the ValidatingAdmissionPolicies; each has a binding that denies.
 var Policies = []string{
-	policyExec, policyFinalizers, policyHold, Images, policyLimits, policyStatus, policyObjects, policyPods, policyTenants,
+	"lethe-exec", "lethe-finalizers", "lethe-hold", Images, "lethe-limits", "lethe-portal", "lethe-status",
+	"lethe-tenant-finalizers", "lethe-tenant-objects", policyPods, "lethe-tenants",
 }
 
-const (
-	policyExec       = "lethe-exec"
-	policyFinalizers = "lethe-finalizers"
-	policyHold       = "lethe-hold"
-	policyLimits     = "lethe-limits"
-	policyStatus     = "lethe-status"
-	policyObjects    = "lethe-tenant-objects"
-	policyPods       = "lethe-tenant-pods"
-	policyTenants    = "lethe-tenants"
-)
+// policyPods is the policy about the Pods of tenants.
+const policyPods = "lethe-tenant-pods"
 
 // Defaults are the MutatingAdmissionPolicies.
 var Defaults = []string{"lethe-defaults"}
