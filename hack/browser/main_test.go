@@ -40,6 +40,7 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	becomeQuiet()
 	if os.Getenv("LETHE_TEST_SYSTEM") != "1" {
 		fmt.Println("SKIPPED: the portal's journeys in a browser are part of the system tests; run `make test-system`")
 		os.Exit(0)
@@ -108,6 +109,7 @@ func startBrowser(work string) (context.Context, func() error, error) {
 		chromedp.UserDataDir(filepath.Join(work, "profile")),
 		chromedp.Flag("ignore-certificate-errors-spki-list", shared.certificate.SPKI),
 		chromedp.Flag("lang", "en-GB"),
+		chromedp.ModifyCmdFunc(quietly),
 	)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // chromium's own does not work for root

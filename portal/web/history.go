@@ -24,9 +24,9 @@ type historyPage struct {
 // eventRow is an event as its person sees it: without the address it came from, which is
 // somebody else's when the event is an attack.
 type eventRow struct {
-	Time             time.Time
-	Kind             portal.EventKind
-	Grave            bool
+	Time  time.Time
+	Kind  portal.EventKind
+	Grave bool
 	// Browser is "" for what came from none: staff did it, or a command on the server.
 	Browser, Country string
 }

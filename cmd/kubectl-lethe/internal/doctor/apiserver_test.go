@@ -3,9 +3,12 @@ package doctor
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -251,5 +254,32 @@ func TestReaderIsEnough(t *testing.T) {
 	outcomes, found := examined(t, reader, namespace)
 	if err != nil || outcomes["pod-security"] != Unknown || !strings.Contains(found["pod-security"], "no right to create Pods") {
 		t.Errorf("%v %v", outcomes, found)
+	}
+}
+
+// TestKnock: whoever answers over verified TLS is the broker, and is sent no token.
+func TestKnock(t *testing.T) {
+	t.Parallel()
+	var sent string
+	broker := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent = r.Header.Get("Authorization")
+		http.Redirect(w, r, "https://elsewhere.invalid", http.StatusFound)
+	}))
+	defer broker.Close()
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: broker.Certificate().Raw})
+	l, err := Connect(&rest.Config{Host: "https://api.invalid", BearerToken: "token-of-ann"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Knock(t.Context(), broker.URL, ca); err != nil || sent != "" {
+		t.Errorf("%v, sent %q", err, sent)
+	}
+	for name, ca := range map[string]string{"another's certificate": certificate(t, time.Now().Add(time.Hour)), "none": ""} {
+		if err := l.Knock(t.Context(), broker.URL, []byte(ca)); err == nil {
+			t.Errorf("%s: was not refused", name)
+		}
+	}
+	if err := l.Knock(t.Context(), strings.Replace(broker.URL, "https", "http", 1), ca); err == nil {
+		t.Error("http was taken")
 	}
 }

@@ -91,8 +91,8 @@ func has(set *appsv1.DaemonSet, argument string) bool {
 const (
 	flagEncryption = "--encryption-provider-config="
 	// howEncryption is how it is looked up where this program can't.
-	howEncryption = "ask who runs the control plane. With access to etcd: etcdctl get /registry/secrets/lethe-system/lethe-store | head -c 40 " +
-		"must begin with k8s:enc: behind the name"
+	howEncryption = "ask who runs the control plane. With access to etcd: " +
+		"etcdctl get --print-value-only /registry/secrets/lethe-system/lethe-store | head -c 8 must print k8s:enc:"
 	configureEncryption = "configure encryption at rest for Secrets, and rewrite those that are there: " +
 		"https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/"
 )
