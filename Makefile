@@ -59,6 +59,26 @@ test-unit: tools ## Run every test that needs no running lab, with the race dete
 test-system: lab-up ## Run the journeys through the whole system on the lab.
 	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system
 
+##@ A cluster of your own (the one kubectl speaks to)
+KUBECTL ?= kubectl
+OVERLAY ?= config/overlays/single-node
+.PHONY: install deploy undeploy
+install: ## Install Lethe's kinds into the cluster.
+	$(KUBECTL) apply --server-side -k config/crd
+
+deploy: install ## Install all of OVERLAY, and look whether the cluster is fit for it.
+	$(KUBECTL) apply --server-side -k $(OVERLAY)
+	$(KUBECTL) -n lethe-system rollout status deployment/lethe-manager --timeout=5m
+	go run ./cmd/kubectl-lethe doctor
+
+# Deletes config/default and not OVERLAY: that of a single node has the store in it, with
+# the receipts.
+undeploy: ## Remove it; refuses while there are runs or datasets. The store stays.
+	@left="$$($(KUBECTL) get trainingruns.lethe.dev,datasetretentions.lethe.dev -A -o name)" && test -z "$$left" || \
+	  { echo "make undeploy: delete all runs and datasets first, and wait until they are gone"; exit 1; }
+	$(KUBECTL) delete --ignore-not-found -k config/default
+	$(KUBECTL) delete --ignore-not-found priorityclasses,clusterrolebindings -l app.kubernetes.io/part-of=lethe
+
 ##@ Lab: a real cluster on this machine
 .PHONY: lab-up lab-down lab-status demo-down tools
 lab-up: $(LAB) build ## Start the cluster, MinIO and the operator; does nothing that is done.

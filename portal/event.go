@@ -2,6 +2,8 @@ package portal
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -95,6 +97,24 @@ type EventFilter struct {
 type EventCursor struct {
 	Time time.Time
 	ID   EventID
+}
+
+// String writes the cursor for a query or a form: microseconds since 1970, a dot, the id.
+func (c EventCursor) String() string {
+	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "." + string(c.ID)
+}
+
+// maxCursor is the year 9999, which is as far as databases go.
+const maxCursor = 253_402_300_799_999_999
+
+// ParseEventCursor reads what String has written; false for everything else.
+func ParseEventCursor(text string) (EventCursor, bool) {
+	micros, id, _ := strings.Cut(text, ".")
+	at, err := strconv.ParseInt(micros, 10, 64)
+	if err != nil || at <= 0 || at > maxCursor || !LooksLikeID(id) {
+		return EventCursor{}, false
+	}
+	return EventCursor{Time: time.UnixMicro(at).UTC(), ID: EventID(id)}, true
 }
 
 // EventRetention is how long security events are kept that no hold keeps (promise P20).

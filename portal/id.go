@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Identifiers are opaque: nothing of a person goes into them, so they may stand in logs,
@@ -30,12 +31,20 @@ type (
 // idBits is enough that nobody meets the same twice or guesses one.
 const idBits = 128
 
-var idText = base32.NewEncoding("abcdefghijkmnpqrstuvwxyz23456789").WithPadding(base32.NoPadding)
+const idAlphabet = "abcdefghijkmnpqrstuvwxyz23456789"
+
+var idText = base32.NewEncoding(idAlphabet).WithPadding(base32.NoPadding)
 
 // NewID makes an identifier of 26 letters and digits. A random source that fails stops
 // the process: whatever went on without would be guessable.
 func NewID[T ~string](random io.Reader) T {
 	return T(idText.EncodeToString(randomBytes(random, idBits/8)))
+}
+
+// LooksLikeID reports whether a text has the form of an identifier: such a text is safe
+// wherever identifiers are.
+func LooksLikeID(text string) bool {
+	return len(text) == idText.EncodedLen(idBits/8) && strings.Trim(text, idAlphabet) == ""
 }
 
 // secretBytes is the length of every secret that we hand out: 256 bits, more than the 128

@@ -11,6 +11,7 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/auth"
 	"github.com/lethe-dev/lethe/portal/clientip"
+	"github.com/lethe-dev/lethe/portal/mail"
 	"github.com/lethe-dev/lethe/portal/review"
 	"github.com/lethe-dev/lethe/portal/sqlstore"
 )
@@ -49,7 +50,7 @@ func (i *invocation) openCore(ctx context.Context) (*core, error) {
 }
 
 func (c *core) wire(config config) error {
-	store := wakingStore{c.store, func() { c.wake() }}
+	store := wakingStore{mail.Sealed(c.store, c.keys), func() { c.wake() }}
 	var err error
 	c.auth, err = auth.New(auth.Dependencies{
 		Store: store, Keys: c.keys, Now: time.Now, Random: rand.Reader, Issuer: serviceName, Browser: clientip.Browser,

@@ -107,7 +107,7 @@ func (s *site) openMail() (*mail.Sender, error) {
 		return nil, err
 	}
 	return mail.New(mail.Dependencies{
-		Store: s.store, Transport: transport, Now: time.Now, Random: rand.Reader, Log: s.log, Metrics: s.metrics.registry,
+		Store: mail.Sealed(s.store, s.keys), Transport: transport, Now: time.Now, Random: rand.Reader, Log: s.log, Metrics: s.metrics.registry,
 	}, mail.Options{
 		Service: serviceName, Origin: s.config.origin,
 		From: netmail.Address{Name: serviceName, Address: s.config.mail.from},

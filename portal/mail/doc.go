@@ -12,6 +12,8 @@
 // mailboxes can drop the second; other crashes lose and repeat nothing. For the same
 // reason a delivery that has begun is not cut off when the process is asked to end.
 //
+// Links are secrets that wait: Sealed keeps them sealed until they leave.
+//
 // Addresses never get into errors, logs and metrics: mail servers like to repeat them in
 // their answers, so of an answer only the codes are kept.
 package mail

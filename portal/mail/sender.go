@@ -173,6 +173,9 @@ func (s *Sender) Deliver(ctx context.Context) (int, error) {
 
 // deliver sends one mail and notes how that went.
 func (s *Sender) deliver(ctx context.Context, m portal.Mail) error {
+	if stillSealed(m) && s.with.Now().Before(deadline(m)) {
+		return s.failed(ctx, m, errStillSealed)
+	}
 	message, err := s.options.render(m)
 	if err != nil {
 		s.with.Log.Error("A mail can't be made and is given up.", "mail", m.ID, "error", err)

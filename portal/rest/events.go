@@ -2,7 +2,6 @@ package rest
 
 import (
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -49,7 +48,7 @@ func (s *Server) events(r *request) (any, error) {
 	var page EventPage
 	if len(found) > limit {
 		found = found[:limit]
-		page.Next = formatCursor(portal.EventCursor{Time: found[limit-1].Time, ID: found[limit-1].ID})
+		page.Next = portal.EventCursor{Time: found[limit-1].Time, ID: found[limit-1].ID}.String()
 	}
 	page.Events = make([]Event, len(found))
 	for i, e := range found {
@@ -71,28 +70,13 @@ func parseLimit(text string) (int, error) {
 	return limit, nil
 }
 
-// A cursor is the time in microseconds since 1970, a dot, and the id.
-
-func formatCursor(c portal.EventCursor) string {
-	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "." + string(c.ID)
-}
-
 func parseCursor(text string) (portal.EventCursor, error) {
 	if text == "" {
 		return portal.EventCursor{}, nil
 	}
-	micros, id, ok := strings.Cut(text, ".")
-	at, err := strconv.ParseInt(micros, 10, 64)
-	if !ok || err != nil || at <= 0 || at > maxMicros || !isID(id) {
+	after, ok := portal.ParseEventCursor(text)
+	if !ok {
 		return portal.EventCursor{}, portal.Invalid("after", "after is the value of next of the page before, unchanged.")
 	}
-	return portal.EventCursor{Time: time.UnixMicro(at).UTC(), ID: portal.EventID(id)}, nil
-}
-
-// maxMicros is the year 9999, which is as far as databases go.
-const maxMicros = 253_402_300_799_999_999
-
-// isID reports whether a text has the form of an identifier of package portal.
-func isID(text string) bool {
-	return len(text) == 26 && strings.Trim(text, "abcdefghijkmnpqrstuvwxyz23456789") == ""
+	return after, nil
 }

@@ -54,7 +54,7 @@ func (s *Service) accountSearch(text string) (findAccount, string, error) {
 			return tx.AccountByEmail(ctx, email.Key())
 		}, "email=" + s.keyed(email.Key()), nil
 	}
-	if !isID(text) {
+	if !portal.LooksLikeID(text) {
 		return nil, "", wholeOnly
 	}
 	return func(ctx context.Context, tx portal.Tx) (portal.Account, error) {
@@ -63,12 +63,6 @@ func (s *Service) accountSearch(text string) (findAccount, string, error) {
 }
 
 var wholeOnly = portal.Invalid("q", "Enter a whole email address or a whole account id (26 letters and digits). Parts of them are not searched for.")
-
-// isID reports whether a text has the form of an identifier of package portal: such a
-// text may stand in the audit log as it is.
-func isID(text string) bool {
-	return len(text) == 26 && strings.Trim(text, "abcdefghijkmnpqrstuvwxyz23456789") == ""
-}
 
 // Account opens one account, with masked personal data. Its events come along for who may
 // search events.

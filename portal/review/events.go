@@ -61,7 +61,7 @@ func (s *Service) SignInMap(ctx context.Context, p portal.Principal, from, to ti
 }
 
 func checkFilter(f portal.EventFilter) error {
-	if f.Account != "" && !isID(string(f.Account)) {
+	if f.Account != "" && !portal.LooksLikeID(string(f.Account)) {
 		return portal.Invalid("account", "An account id has 26 letters and digits.")
 	}
 	for _, kind := range f.Kinds {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -117,17 +116,11 @@ func (s *Server) adminActPage(r *request, a act) *adminActPage {
 // adminActForm shows the form of an act. It names the account by its id, and reads nothing.
 func (s *Server) adminActForm(a act) handler {
 	return func(w http.ResponseWriter, r *request) error {
-		if !isID(r.PathValue("id")) {
+		if !portal.LooksLikeID(r.PathValue("id")) {
 			return portal.ErrNotFound
 		}
 		return s.render(w, r, "admin_act", s.adminActPage(r, a))
 	}
-}
-
-// isID reports whether a text has the form of an identifier.
-func isID(text string) bool {
-	const idLength = 26
-	return len(text) == idLength && !slices.ContainsFunc([]rune(text), notIDRune)
 }
 
 // adminRevealedPage shows an address. It is the answer to a form, so that no URL shows it.

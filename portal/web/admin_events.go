@@ -70,7 +70,7 @@ func (s *Server) adminSearchEvents(w http.ResponseWriter, r *request) error {
 		})
 	}
 	if !next.Time.IsZero() {
-		page.Older = formatCursor(next)
+		page.Older = next.String()
 	}
 	return s.render(w, r, "admin_events", page)
 }

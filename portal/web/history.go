@@ -2,8 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -59,29 +57,20 @@ func (s *Server) history(w http.ResponseWriter, r *request) error {
 	if len(events) > historyLength {
 		events = events[:historyLength]
 		last := events[historyLength-1]
-		page.Older = formatCursor(portal.EventCursor{Time: last.Time, ID: last.ID})
+		page.Older = portal.EventCursor{Time: last.Time, ID: last.ID}.String()
 	}
 	page.Events = s.eventRows(events)
 	return s.render(w, r, "history", page)
 }
 
-// formatCursor and parseCursor write a place in the history into a query: microseconds
-// since 1970, a dot, the event's id.
-func formatCursor(c portal.EventCursor) string {
-	return strconv.FormatInt(c.Time.UnixMicro(), 10) + "." + string(c.ID)
-}
-
+// parseCursor reads a place in the history out of a query or form; "" is the newest.
 func parseCursor(text string) (portal.EventCursor, error) {
 	if text == "" {
 		return portal.EventCursor{}, nil
 	}
-	micros, id, _ := strings.Cut(text, ".")
-	n, err := strconv.ParseInt(micros, 10, 64)
-	const idLength = 26
-	if err != nil || n < 0 || len(id) != idLength || strings.ContainsFunc(id, notIDRune) {
+	after, ok := portal.ParseEventCursor(text)
+	if !ok {
 		return portal.EventCursor{}, portal.ErrNotFound
 	}
-	return portal.EventCursor{Time: time.UnixMicro(n).UTC(), ID: portal.EventID(id)}, nil
+	return after, nil
 }
-
-func notIDRune(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') }

@@ -38,7 +38,7 @@ func checkPolicies(f Facts) verdict {
 	if len(wrong) > 0 {
 		return fail(strings.Join(wrong, "; "), "install them: kubectl apply --server-side -k config/policies", "do not let tenants in before that")
 	}
-	return pass("all %d are there, and deny", len(Policies)+len(Defaults))
+	return pass("all %d are in force", len(Policies)+len(Defaults))
 }
 
 // policyTrouble says what is wrong with a policy; "" if nothing is.

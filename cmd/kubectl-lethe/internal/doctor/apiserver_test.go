@@ -152,6 +152,12 @@ func TestOnAnAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	bounded := makeTenant(t, server.Client, "tenant-bounded", resources.NamespaceLabels())
+	// What a real tenant has beside it refuses nothing in the probes' place.
+	usual := resources.Default()
+	tenant := resources.Tenant{Namespace: bounded, Tier: usual.Tiers[usual.DefaultTier]}
+	if err := errors.Join(server.Client.Create(t.Context(), resources.Limits(tenant)), server.Client.Create(t.Context(), resources.Quota(tenant, usual))); err != nil {
+		t.Fatal(err)
+	}
 	maps.Copy(want, map[string]Outcome{
 		"policies": Passed, "images": Passed, "pod-security": Passed, "no-host-path": Passed, "pod-policy": Passed, "image-policy": Passed,
 		"runtime-classes": Passed, "tenants": Failed,
