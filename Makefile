@@ -8,15 +8,21 @@ TOOL := go tool -modfile=hack/tools.mod
 LAB := $(LETHE_CACHE)/bin/lab
 # The control plane, etcd and MinIO that tests start by themselves; runc brings the
 # C compiler that the race detector needs too.
-TEST_TOOLS := kube etcd minio runc
+TEST_TOOLS := kube etcd minio runc postgres
+# The browser of the portal's journeys, and what looks whether its pages are accessible.
+SYSTEM_TOOLS := chromium axe
 
 ##@ Start here
-.PHONY: help demo test
+.PHONY: help demo demo-portal test
 help: ## Show this text.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: lab-up ## Train a real run on a real cluster on this machine, and see its dataset erased.
 	@eval "$$($(LAB) env)" && go run ./hack/demo
+
+demo-portal: ## Show the portal on this machine, with a mail server beside it.
+	@mkdir -p $(LETHE_CACHE)/bin && go build -o $(LETHE_CACHE)/bin/portal-demo ./hack/portaldemo
+	@exec $(LETHE_CACHE)/bin/portal-demo $(DEMO_ARGS)
 
 # Journeys mostly wait for the cluster, the other tests mostly compute.
 test: lab-up tools ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
@@ -56,8 +62,9 @@ test-unit: tools ## Run every test that needs no running lab, with the race dete
 	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
 	cd hack/lab && go test ./...
 
-test-system: lab-up ## Run the journeys through the whole system on the lab.
-	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system
+test-system: lab-up ## Run the journeys through the whole system on the lab, and through the portal in a browser.
+	@$(LAB) tools $(SYSTEM_TOOLS)
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system ./hack/browser
 
 ##@ A cluster of your own (the one kubectl speaks to)
 KUBECTL ?= kubectl

@@ -42,7 +42,8 @@ func MailKinds() []MailKind {
 // MailData fills a mail in. Kinds use what their comment names, and Time.
 type MailData struct {
 	Time time.Time `json:"time"`
-	// Link is a path and query on our own origin; the mail adapter puts the origin before it.
+	// Link is a path and query on our own origin; the mail adapter puts the origin before it,
+	// and keeps it sealed in the store.
 	Link    string `json:"link,omitempty"`
 	Browser string `json:"browser,omitempty"`
 	Country string `json:"country,omitempty"`

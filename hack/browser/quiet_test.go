@@ -48,7 +48,7 @@ func becomeQuiet() {
 	if err := os.Unsetenv(quietVariable); err != nil {
 		fmt.Fprintln(os.Stderr, "quiet browser:", err)
 	}
-	err := syscall.Exec(path, os.Args, os.Environ()) //nolint:gosec // G204: the browser that was asked for
+	err := syscall.Exec(path, os.Args, os.Environ())
 	fmt.Fprintln(os.Stderr, "quiet browser:", err)
 	os.Exit(1)
 }
@@ -69,7 +69,6 @@ func refuseNetlink() error {
 		return fmt.Errorf("give up new privileges: %w", err)
 	}
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	//nolint:gosec // G103: the kernel wants an address
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&filter))); errno != 0 {
 		return fmt.Errorf("install a filter of system calls: %w", errno)
 	}

@@ -12,7 +12,9 @@
 //     same transactions, the same number of hashes, whether or not it has an account.
 //   - Guesses are counted by address for all unknown browsers together, and apart for each
 //     browser that the account knows or has proved by mail. A stranger can so make the
-//     first slow, never the second: nobody is locked out by others.
+//     first slow, never the second: nobody is locked out by others. Browsers that mail has
+//     proved count wrong codes together until somebody has signed in from them, so that the
+//     mailbox is no way around the second factor.
 //   - Addresses and networks are counted under keyed hashes (HMAC), never in clear.
 //   - An account whose PasswordHash is "" has no password: only a reset gives it one.
 //   - A password whose pepper key was retired is as good as forgotten: it is refused like

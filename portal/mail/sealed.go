@@ -75,4 +75,6 @@ func (t sealedTx) ClaimMails(ctx context.Context, now, until time.Time, limit in
 func stillSealed(m portal.Mail) bool { return strings.HasPrefix(m.Data.Link, sealedMark) }
 
 // sealedContext binds a link to its mail and to who gets it.
-func sealedContext(m portal.Mail) []byte { return []byte("mail\x00" + string(m.ID) + "\x00" + string(m.To)) }
+func sealedContext(m portal.Mail) []byte {
+	return []byte("mail\x00" + string(m.ID) + "\x00" + string(m.To))
+}
