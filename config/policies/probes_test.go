@@ -30,6 +30,10 @@ func probes(ctx context.Context, admin client.Client, config *rest.Config, names
 	if err := admin.Create(ctx, kept); err != nil {
 		return nil, err
 	}
+	wall := bound(namespace, "networkpolicies")
+	if err := admin.Create(ctx, wall); err != nil {
+		return nil, err
+	}
 	patch := func(c client.Client, change func(*v1alpha1.TrainingRun)) error {
 		after := kept.DeepCopy()
 		change(after)
@@ -81,6 +85,7 @@ func probes(ctx context.Context, admin client.Client, config *rest.Config, names
 			d.Finalizers = []string{"example.com/for-ever"}
 			return mallory.Create(ctx, d, client.DryRunAll)
 		},
+		"lethe-tenant-bounds": func() error { return mallory.Delete(ctx, wall, client.DryRunAll) },
 		"lethe-exec": func() error {
 			return execInto(ctx, config, client.ObjectKey{Namespace: namespace, Name: "nobody"}, "stage-out")
 		},

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -108,7 +109,21 @@ func newLand(t *testing.T, labels map[string]string) *land {
 		binding.Subjects = append(binding.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: one.user})
 	}
 	l.must(cluster.Client.Create(t.Context(), binding))
+	l.await(everybody[0], authorizationv1.ResourceAttributes{Namespace: l.namespace, Verb: "*", Group: "*", Resource: "*"})
 	return l
+}
+
+// await waits until the API server knows of a right that was just given: its authorizer
+// hears of roles and bindings a moment later.
+func (l *land) await(w who, right authorizationv1.ResourceAttributes) {
+	l.t.Helper()
+	l.must(wait.PollUntilContextCancel(l.t.Context(), 20*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: w.user, Groups: w.groups, ResourceAttributes: &right,
+		}}
+		err := l.cluster.Client.Create(ctx, review)
+		return err == nil && review.Status.Allowed, err
+	}))
 }
 
 func newTenant(t *testing.T) *land {
@@ -264,7 +279,7 @@ func waitForAll(ctx context.Context, cluster *apitest.Cluster, policies []string
 	mallory.Impersonate = rest.ImpersonationConfig{UserName: "prober"}
 	// All the usual verbs, and so not "hold".
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "prober"}, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "create", "update", "patch"}},
+		{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"get", "create", "update", "patch", "delete"}},
 	}}
 	if err := cluster.Client.Create(ctx, role); err != nil {
 		return err
@@ -312,4 +327,5 @@ func (l *land) grantNamespaces(all ...who) {
 		binding.Subjects = append(binding.Subjects, rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: one.user})
 	}
 	l.must(l.cluster.Client.Create(l.t.Context(), binding))
+	l.await(all[0], authorizationv1.ResourceAttributes{Verb: "create", Resource: "namespaces"})
 }

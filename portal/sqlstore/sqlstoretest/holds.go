@@ -168,7 +168,7 @@ func testReleasedNetwork(t *testing.T, s portal.Store) {
 }
 
 func testAllHolds(t *testing.T, s portal.Store) {
-	for id, review := range map[portal.HoldID]int{"late": 30, "b": 20, "a": 20, "soon": 10, "released": 5, "released too": 40} {
+	for id, review := range map[portal.HoldID]int{"late": 30, "b": 20, "a": 20, "soon": 10, "released": 40, "released too": 5} {
 		h := newHold(id, portal.EventFilter{Account: "a"})
 		h.ReviewAt = minute(review)
 		placeHold(t, s, h, 0)

@@ -89,17 +89,17 @@ func testClaimMails(t *testing.T, s portal.Store) {
 	_, err := oldestDue(t, s)
 	gives(t, "the oldest of none", portal.ErrNotFound, err)
 	a := account(t, s)
-	putMails(t, s, newMail(a.ID, "third", minute(3)), newMail(a.ID, "first", minute(1)), newMail(a.ID, "second", minute(2)))
+	putMails(t, s, newMail(a.ID, "three", minute(3)), newMail(a.ID, "one", minute(1)), newMail(a.ID, "two", minute(2)))
 	oldest, err := oldestDue(t, s)
 	gives(t, "the oldest", nil, err)
 	equal(t, "the oldest", minute(1), oldest)
 	equal(t, "no room", 0, len(claim(t, s, minute(9), minute(10), 0)))
 	equal(t, "less than no room", 0, len(claim(t, s, minute(9), minute(10), -1)))
 	got := claim(t, s, minute(9), minute(10), 2)
-	equal(t, "claimed", []portal.MailID{"first", "second"}, ids(got, func(m portal.Mail) portal.MailID { return m.ID }))
-	equal(t, "claimed next", []portal.MailID{"third"}, claimIDs(t, s, minute(9), minute(11)))
+	equal(t, "claimed", []portal.MailID{"one", "two"}, ids(got, func(m portal.Mail) portal.MailID { return m.ID }))
+	equal(t, "claimed next", []portal.MailID{"three"}, claimIDs(t, s, minute(9), minute(11)))
 	equal(t, "claimed while others send them", []portal.MailID{}, claimIDs(t, s, minute(9), minute(12)))
-	equal(t, "claimed when they didn't", []portal.MailID{"first", "second"}, claimIDs(t, s, minute(10), minute(13)))
+	equal(t, "claimed when they didn't", []portal.MailID{"one", "two"}, claimIDs(t, s, minute(10), minute(13)))
 }
 
 func testMailSent(t *testing.T, s portal.Store) {
@@ -108,8 +108,15 @@ func testMailSent(t *testing.T, s portal.Store) {
 	for range 2 { // It may be told twice.
 		write(t, s, func(ctx context.Context, tx portal.Tx) error { return tx.MailSent(ctx, "1", minute(3)) })
 	}
-	// Whoever was slower does not send it again.
-	write(t, s, func(ctx context.Context, tx portal.Tx) error { return tx.MailFailed(ctx, "1", minute(4), minute(5)) })
+	// Whoever was slower does not send it again, nor give it up.
+	for _, next := range []time.Time{minute(5), {}} {
+		write(t, s, func(ctx context.Context, tx portal.Tx) error { return tx.MailFailed(ctx, "1", minute(-10), next) })
+	}
+	write(t, s, func(ctx context.Context, tx portal.Tx) error {
+		n, err := tx.PurgeMails(ctx, minute(3))
+		equal(t, "purged as given up", 0, n)
+		return err
+	})
 	equal(t, "claimed", []portal.MailID{"2"}, claimIDs(t, s, minute(100), minute(101)))
 }
 
