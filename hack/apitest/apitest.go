@@ -95,9 +95,9 @@ func start() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	assets := os.Getenv(envAssets)
-	if assets == "" {
-		assets = filepath.Join(root, ".cache", "bin")
+	assets, err := assetsFolder()
+	if err != nil {
+		return nil, err
 	}
 	for _, binary := range []string{"etcd", "kube-apiserver"} {
 		if _, err := os.Stat(filepath.Join(assets, binary)); err != nil {
@@ -151,6 +151,15 @@ func listenOn(plane *envtest.ControlPlane) error {
 	serving := &plane.GetAPIServer().SecureServing
 	serving.Address, serving.Port, err = net.SplitHostPort(address)
 	return err
+}
+
+// assetsFolder is where the binaries are.
+func assetsFolder() (string, error) {
+	if assets := os.Getenv(envAssets); assets != "" {
+		return assets, nil
+	}
+	root, err := repositoryRoot()
+	return filepath.Join(root, ".cache", "bin"), err
 }
 
 // repositoryRoot is found from the place of this file, so that it does not

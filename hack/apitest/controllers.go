@@ -20,11 +20,11 @@ import (
 // is required.
 func (c *Cluster) Controllers(t testing.TB, names ...string) {
 	t.Helper()
-	root, err := repositoryRoot()
+	assets, err := assetsFolder()
 	if err != nil {
 		t.Fatal(err)
 	}
-	binary := filepath.Join(root, ".cache", "bin", "kube-controller-manager")
+	binary := filepath.Join(assets, "kube-controller-manager")
 	if _, err := os.Stat(binary); err != nil {
 		if os.Getenv(envRequire) != "1" {
 			t.Skipf("SKIPPED, NOT TESTED: %s is missing; run `make tools`", binary)

@@ -33,7 +33,7 @@ import (
 )
 
 // The attacks of somebody who has a tenant's kubeconfig. What he tries is in
-// attempts_test.go; from inside his trainer: attack_pod_test.go.
+// attack_attempts_test.go; from inside his trainer: attack_pod_test.go.
 
 const brokerURL = "https://10.77.0.1:30443"
 
@@ -75,9 +75,9 @@ func bind(t *testing.T, ns, account string, roles ...string) {
 	}
 }
 
-// tokenOf is a token of an account, for an audience ("": the API server) and, if it has a
+// accountToken is a token of an account, for an audience ("": the API server) and, if it has a
 // name, bound to a Pod.
-func tokenOf(t *testing.T, ns, account, audience, pod string) string {
+func accountToken(t *testing.T, ns, account, audience, pod string) string {
 	t.Helper()
 	ask := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](3600)}}
 	if audience != "" {
@@ -140,37 +140,53 @@ func (a attacker) ask(ctx context.Context, verb, path, body string) error {
 }
 
 func send(ctx context.Context, c *http.Client, method, url, body string, header http.Header) error {
+	_, err := fetch(ctx, c, method, url, body, header)
+	return err
+}
+
+// fetch gives the answer. The error is a refusal, or says that the test is wrong.
+func fetch(ctx context.Context, c *http.Client, method, url, body string, header http.Header) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("test: %w", err)
+		return nil, fmt.Errorf("test: %w", err)
 	}
 	req.Header = header
 	res, err := c.Do(req)
 	if err != nil {
-		return fmt.Errorf("test: %w", err)
+		return nil, fmt.Errorf("test: %w", err)
 	}
 	defer func() { _ = res.Body.Close() }() // read to its end below
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("test: %w", err)
+		return nil, fmt.Errorf("test: %w", err)
 	}
 	if res.StatusCode < http.StatusBadRequest {
-		return nil
+		return text, nil
 	}
-	return refusal{res.StatusCode, string(bytes.TrimSpace(text))}
+	// The API server gives a Status, the broker a Problem.
+	var said struct{ Message, Reason, Detail string }
+	if err := json.Unmarshal(text, &said); err != nil || said.Message+said.Detail == "" {
+		return nil, refusal{res.StatusCode, string(bytes.TrimSpace(text))}
+	}
+	return nil, refusal{res.StatusCode, said.Reason + ": " + said.Message + said.Detail}
 }
 
 // askBroker asks the broker, as everybody can who reaches it.
 func askBroker(ctx context.Context, path, token, body string) error {
+	_, err := fromBroker(ctx, path, token, body)
+	return err
+}
+
+func fromBroker(ctx context.Context, path, token, body string) ([]byte, error) {
 	c := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // G402: an attacker has nothing to lose.
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // an attacker has nothing to lose
 	}}
 	header := http.Header{"Content-Type": {"application/json"}}
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	return send(ctx, c, http.MethodPost, brokerURL+path, body, header)
+	return fetch(ctx, c, http.MethodPost, brokerURL+path, body, header)
 }
 
 // assertRefused wants a refusal that says this.
@@ -235,10 +251,10 @@ func newLand(t *testing.T) *land {
 	l.pod = pods[0]
 	bind(t, l.a, "mallory", "lethe-user", "edit")
 	bind(t, l.a, "owner", "cluster-admin")
-	user := tokenOf(t, l.a, "mallory", "", "")
+	user := accountToken(t, l.a, "mallory", "", "")
 	l.attackers = map[string]attacker{
 		"user":     newAttacker(t, user, ""),
-		"owner":    newAttacker(t, tokenOf(t, l.a, "owner", "", ""), ""),
+		"owner":    newAttacker(t, accountToken(t, l.a, "owner", "", ""), ""),
 		"operator": newAttacker(t, user, v1alpha1.OperatorUser),
 	}
 	l.names = strings.NewReplacer("{a}", l.a, "{b}", l.b, "{pod}", l.pod.Name, "{job}", l.pod.OwnerReferences[0].Name,
@@ -284,6 +300,8 @@ func boundsOf(t *testing.T, ns string) bounds {
 
 // TestAttackWithTenantsKubeconfig tries everything once, in real and not as a dry run. In
 // the end all is as it was.
+//
+//nolint:tparallel // what is looked at in the end is what all attempts left
 func TestAttackWithTenantsKubeconfig(t *testing.T) {
 	t.Parallel()
 	l := newLand(t)
@@ -336,13 +354,13 @@ func brokerAttempts(t *testing.T, l *land) map[string]struct {
 		}
 	}
 	const stage, theirs, run = `{"step":"stage-in"}`, `{"namespace":"{b}","name":"secret"}`, `{"namespace":"{b}","name":"theirs"}`
-	user, right := tokenOf(t, l.a, "mallory", "", ""), tokenOf(t, l.a, "mallory", staging.Audience, "")
-	wrong := tokenOf(t, l.a, "default", "sts.min.io", l.pod.Name)
-	api := tokenOf(t, l.a, "default", "", l.pod.Name)
+	user, right := accountToken(t, l.a, "mallory", "", ""), accountToken(t, l.a, "mallory", staging.Audience, "")
+	wrong := accountToken(t, l.a, "default", "sts.min.io", l.pod.Name)
+	api := accountToken(t, l.a, "default", "", l.pod.Name)
 	// A Pod that an administrator made, and that is no run's.
 	stray := plainPod(l.a, "stray")
 	create(t, stray)
-	other := tokenOf(t, l.a, "default", staging.Audience, stray.Name)
+	other := accountToken(t, l.a, "default", staging.Audience, stray.Name)
 	noAccess := "ask who administers it"
 	return map[string]struct {
 		try  func(*testing.T) error

@@ -150,7 +150,7 @@ func TestAlertsKnowTheirLabels(t *testing.T) {
 	known := map[string]bool{
 		v1alpha1.ReasonOnHold: true, v1alpha1.ReasonRunsActive: true, v1alpha1.ReasonUploadsPossible: true, "lethe-metrics": true,
 		string(v1alpha1.RunPending): true, string(v1alpha1.RunQueued): true, string(v1alpha1.RunStarting): true, string(v1alpha1.RunFailed): true,
-		string(v1alpha1.BlamePlatform): true,
+		string(v1alpha1.BlamePlatform): true, v1alpha1.ReasonTenantReady: true, v1alpha1.ReasonPaymentRequired: true,
 	}
 	for _, kind := range kinds {
 		known[string(kind)] = true

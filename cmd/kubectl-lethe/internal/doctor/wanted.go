@@ -22,7 +22,7 @@ var Hooks = []string{"datasetretentions.lethe.dev", "trainingruns.lethe.dev"}
 // Policies are the ValidatingAdmissionPolicies; each has a binding that denies.
 var Policies = []string{
 	"lethe-exec", "lethe-finalizers", "lethe-hold", Images, "lethe-limits", "lethe-portal", "lethe-status",
-	"lethe-tenant-finalizers", "lethe-tenant-objects", policyPods, "lethe-tenants",
+	"lethe-tenant-bounds", "lethe-tenant-finalizers", "lethe-tenant-objects", policyPods, "lethe-tenants",
 }
 
 // policyPods is the policy about the Pods of tenants.
