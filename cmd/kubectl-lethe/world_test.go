@@ -91,7 +91,16 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(objects, info)...).
+	// The builder writes into what it gets, and parallel tests share objects.
+	own := []client.Object{info}
+	for _, o := range objects {
+		copied, ok := o.DeepCopyObject().(client.Object)
+		if !ok {
+			t.Fatalf("the copy of %T is no object", o)
+		}
+		own = append(own, copied)
+	}
+	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(own...).
 		WithStatusSubresource(&v1alpha1.DatasetRetention{}, &v1alpha1.TrainingRun{}).
 		WithInterceptorFuncs(interceptor.Funcs{Apply: w.placeAfterApply, Patch: w.checkAfterSeal}).Build()
 	journals := t.TempDir()
