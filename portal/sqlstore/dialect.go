@@ -138,8 +138,8 @@ func classifyPostgres(err error) class {
 	case "40001", "40P01": // serialization failure, deadlock
 		return classAgain
 	}
-	switch e.Code[:2] {
-	case "53", "57": // no resources; an operator shuts it down
+	// No resources; it starts, stops, or was told to end this.
+	if strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57") {
 		return classBusy
 	}
 	return classOther

@@ -8,5 +8,8 @@ func (s *Store) DB() *sql.DB { return s.writer }
 // Readers is the pool of readers.
 func (s *Store) Readers() *sql.DB { return s.reader }
 
-// MaxTries is how often a write is run.
-const MaxTries = maxTries
+// MaxTries is how often a write is run; all but FreeTries alone.
+const (
+	MaxTries  = maxTries
+	FreeTries = freeTries
+)

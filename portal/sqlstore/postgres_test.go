@@ -6,7 +6,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +63,24 @@ func TestAServerThatGoesDuringAWriteMakesItUnavailable(t *testing.T) {
 	if portal.KindOf(err) != portal.KindUnavailable {
 		t.Errorf("want unavailable, got %v", err)
 	}
+}
+
+func TestAConnectionThatIsEndedMakesAWriteUnavailable(t *testing.T) {
+	t.Parallel()
+	store := portaltest.StartPostgres(t).Store(t)
+	account := portaltest.Account()
+	err := store.Write(t.Context(), func(ctx context.Context, tx portal.Tx) error {
+		if err := tx.CreateAccount(ctx, account); err != nil {
+			return err
+		}
+		execute(t, store.DB(), `SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		return tx.UpdateAccount(ctx, account)
+	})
+	if portal.KindOf(err) != portal.KindUnavailable {
+		t.Errorf("want unavailable, got %v", err)
+	}
+	appendAudit(t, store, "after it")
 }
 
 func TestAWriteThatNeverGetsThroughIsGivenUp(t *testing.T) {
@@ -205,5 +225,35 @@ func TestAReadEndsWithItsCaller(t *testing.T) {
 	})
 	if !errors.Is(err, context.DeadlineExceeded) || portal.KindOf(err) == portal.KindUnavailable {
 		t.Errorf("want the caller's reason, got %v", err)
+	}
+}
+
+func TestWhoIsAloneGetsThroughInACrowd(t *testing.T) {
+	t.Parallel()
+	store := portaltest.StartPostgres(t).Store(t)
+	const crowd = 60
+	tries, errs := make([]int, crowd), make([]error, crowd)
+	var group sync.WaitGroup
+	for i := range crowd {
+		group.Go(func() {
+			errs[i] = store.Write(t.Context(), func(ctx context.Context, tx portal.Tx) error {
+				tries[i]++
+				count, err := tx.Throttle(ctx, "key")
+				if err != nil {
+					return err
+				}
+				count.Failures++
+				return tx.PutThrottle(ctx, count)
+			})
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+	most := slices.Max(tries)
+	t.Logf("who needed most tries needed %d", most)
+	if most > sqlstore.FreeTries+1 {
+		t.Errorf("somebody needed %d tries: the last was not alone", most)
 	}
 }
