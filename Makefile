@@ -10,7 +10,7 @@ LAB := $(LETHE_CACHE)/bin/lab
 # C compiler that the race detector needs too.
 TEST_TOOLS := kube etcd minio runc postgres
 # The browser of the portal's journeys, and what looks whether its pages are accessible.
-SYSTEM_TOOLS := chromium axe
+BROWSER_TOOLS := chromium axe
 
 ##@ Start here
 .PHONY: help demo demo-portal test
@@ -26,7 +26,7 @@ demo-portal: ## Show the portal on this machine, with a mail server beside it.
 
 # Journeys mostly wait for the cluster, the other tests mostly compute.
 test: lab-up tools ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
-	@$(MAKE) --no-print-directory -j2 test-unit test-system
+	@$(MAKE) --no-print-directory -j2 test-unit test-system test-browser
 
 ##@ Code
 .PHONY: generate fmt lint verify build
@@ -56,15 +56,18 @@ build: ## Build the programs into .cache/bin.
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(LETHE_CACHE)/bin/ ./cmd/... ./hack/trainer/digits
 
 ##@ Tests
-.PHONY: test-unit test-system
+.PHONY: test-unit test-system test-browser
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
 	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=30m ./...
 	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
 	cd hack/lab && go test ./...
 
-test-system: lab-up ## Run the journeys through the whole system on the lab, and through the portal in a browser.
-	@$(LAB) tools $(SYSTEM_TOOLS)
-	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system ./hack/browser
+test-system: lab-up ## Run the journeys through the whole system on the lab.
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system
+
+test-browser: $(LAB) ## Run the journeys through the portal in a browser.
+	@$(LAB) tools $(BROWSER_TOOLS)
+	LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=20m -parallel=4 -v ./hack/browser
 
 ##@ A cluster of your own (the one kubectl speaks to)
 KUBECTL ?= kubectl

@@ -164,9 +164,12 @@ func (s *Store) begin(ctx context.Context, db *sql.DB, options *sql.TxOptions) (
 }
 
 // explain makes KindUnavailable of an error that says that the database does not answer.
-// When it is who asked who gave up, the error stays what it is.
+// When it is who asked who gave up, the error says that: what a database says then differs.
 func (s *Store) explain(ctx context.Context, err error) error {
-	if ctx.Err() == nil && s.dialect.classify(err) == classBusy {
+	switch cause := ctx.Err(); {
+	case cause != nil && !errors.Is(err, cause):
+		return fmt.Errorf("%w: %w", cause, err)
+	case cause == nil && s.dialect.classify(err) == classBusy:
 		return busy(err)
 	}
 	return err

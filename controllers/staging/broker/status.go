@@ -25,7 +25,9 @@ func configuration(run *v1alpha1.TrainingRun, told *v1alpha1.Progress, checkpoin
 }
 
 func progressConfiguration(told *v1alpha1.Progress) *apply.ProgressApplyConfiguration {
-	// Pointers are taken over: what is not told stays away.
+	// Pointers are taken over: what is not told stays away. They are those of a copy,
+	// since the client decodes the API server's answer into what it was given.
+	told = told.DeepCopy()
 	c := &apply.ProgressApplyConfiguration{
 		Percent: told.Percent, Epoch: told.Epoch, Epochs: told.Epochs, Step: told.Step, TotalSteps: told.TotalSteps,
 		EstimatedCompletionTime: told.EstimatedCompletionTime,

@@ -202,9 +202,13 @@ func testGiveUpWithin(t *testing.T, s portal.Store) {
 		cancel()
 		return nil
 	})
-	if err == nil {
-		t.Error("it was committed after the caller had gone")
-	}
+	gives(t, "commit after the caller had gone", context.Canceled, err)
+	ctx, cancel = context.WithCancel(t.Context())
+	err = s.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
+		cancel()
+		return tx.CreateAccount(ctx, a)
+	})
+	gives(t, "a statement after the caller had gone", context.Canceled, err)
 	if exists(t, s, a.ID) {
 		t.Error("the account is there")
 	}
