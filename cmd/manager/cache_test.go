@@ -65,3 +65,22 @@ func TestCacheKeepsNothingLarge(t *testing.T) {
 		})
 	}
 }
+
+// TestCacheKeepsWhichNodeAPodIs: the nodes of a run wait for each other, and are told by
+// hostname and annotation.
+func TestCacheKeepsWhichNodeAPodIs(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []corev1.PodPhase{corev1.PodPending, corev1.PodRunning, corev1.PodSucceeded} {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{batchv1.JobCompletionIndexAnnotation: "1"}},
+			Spec:       corev1.PodSpec{Hostname: "r-1", NodeName: "n"},
+			Status:     corev1.PodStatus{Phase: phase},
+		}
+		if _, err := slimPod(pod); err != nil {
+			t.Fatal(err)
+		}
+		if pod.Spec.Hostname != "r-1" || pod.Spec.NodeName != "n" || pod.Annotations[batchv1.JobCompletionIndexAnnotation] != "1" {
+			t.Errorf("of a Pod that is %s is kept: %+v", phase, pod)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
@@ -144,11 +145,16 @@ func TestNamespaceFinalizedByForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	kubectl(t, "-n", ns, "wait", "--for=jsonpath={.metadata.deletionTimestamp}", "datasetretention/digits", "--timeout=1m")
-	if err := lab.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
-		t.Fatal(err)
-	}
-	namespace.Spec.Finalizers = nil
-	if _, err := lab.core.CoreV1().Namespaces().Finalize(t.Context(), namespace, metav1.UpdateOptions{}); err != nil {
+	// The namespace controller writes into the namespace too.
+	err := retry.RetryOnConflict(retry.DefaultRetry, func() error {
+		if err := lab.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
+			return err
+		}
+		namespace.Spec.Finalizers = nil
+		_, err := lab.core.CoreV1().Namespaces().Finalize(t.Context(), namespace, metav1.UpdateOptions{})
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	waitGone(t, namespace)

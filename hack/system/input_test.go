@@ -119,10 +119,13 @@ func TestEmptyFolderIsRefused(t *testing.T) {
 	}
 }
 
-// TestEmptyDatasetIsInvalid seals a dataset that nobody uploaded to.
+// TestEmptyDatasetIsInvalid seals a dataset that nobody uploaded to. A run that waits for
+// it fails, and another is not even accepted.
 func TestEmptyDatasetIsInvalid(t *testing.T) {
 	t.Parallel()
 	ns := newNamespace(t)
+	create(t, aRun(ns, "on-hollow", "hollow"))
+	waitRunReason(t, ns, "on-hollow", v1alpha1.ReasonDatasetNotFound)
 	create(t, &v1alpha1.DatasetRetention{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "hollow"},
 		Spec:       v1alpha1.DatasetRetentionSpec{Sealed: true},
@@ -131,10 +134,12 @@ func TestEmptyDatasetIsInvalid(t *testing.T) {
 		return ds.Status.State == v1alpha1.DatasetInvalid && ds.Status.Message != ""
 	})
 	eventuallyEvent(t, ns, "hollow", v1alpha1.ReasonManifestMissing)
-	create(t, aRun(ns, "on-hollow", "hollow"))
 	run := waitRun(t, ns, "on-hollow", v1alpha1.RunFailed)
 	if run.Status.Reason != v1alpha1.ReasonDatasetInvalid {
 		t.Errorf("got %s: %s, want %s", run.Status.Reason, run.Status.Message, v1alpha1.ReasonDatasetInvalid)
+	}
+	if err := lab.kube.Create(t.Context(), aRun(ns, "too-late", "hollow")); err == nil || !strings.Contains(err.Error(), "the dataset can not be used") {
+		t.Errorf("a run on a dataset that can't be used: %v", err)
 	}
 }
 

@@ -71,7 +71,8 @@ func share(one *map[string]string, other map[string]string) {
 func slimPod(o any) (any, error) {
 	if pod, ok := o.(*corev1.Pod); ok {
 		slimMeta(&pod.ObjectMeta)
-		slim := corev1.PodSpec{NodeName: pod.Spec.NodeName}
+		// By its hostname the broker knows which node of a run a Pod is.
+		slim := corev1.PodSpec{NodeName: pod.Spec.NodeName, Hostname: pod.Spec.Hostname}
 		status := &pod.Status
 		if status.Phase != corev1.PodSucceeded && status.Phase != corev1.PodFailed {
 			slim.InitContainers, slim.Containers = slimContainers(pod.Spec.InitContainers), slimContainers(pod.Spec.Containers)
