@@ -164,7 +164,7 @@ func TestTheStoreEndsUploads(t *testing.T) {
 
 			// With the life that the broker gives, the store takes uploads now; a slow machine
 			// may be a minute past the test's start.
-			allowed(t, "PutObject within staging.UploadLife", uploader(time.Now().Add(staging.UploadLife)).put(key))
+			allowed(t, "PutObject within staging.UploadLife", uploader(clock.RealClock{}.Now().Add(staging.UploadLife)).put(key))
 		})
 	}
 }
