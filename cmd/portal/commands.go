@@ -39,6 +39,7 @@ func commands() []command {
 		{words: "serve", help: "serve the portal until SIGTERM", do: serve},
 		{words: "migrate", help: "bring the database to this version's schema", do: migrate},
 		{words: "backup", arguments: []string{"FILE"}, help: "copy a SQLite database to a new file while the portal runs", do: backup},
+		{words: "restore", arguments: []string{"FILE"}, help: "put a backup in the place of a SQLite database that was moved away", do: restore},
 		{words: "keys create", help: "make the key file; refuses one that is there", do: createKeys},
 		{words: "keys rotate", help: "add a key and make it the one that new secrets are sealed with", do: rotateKeys},
 		{words: "keys reseal", help: "seal what is in the database under the newest key, after all replicas have it", do: resealKeys},

@@ -66,7 +66,9 @@ func TestCommandsOfALife(t *testing.T) {
 		t.Errorf("the backup: %v, %v", info, err)
 	}
 	restored := newOffice(t)
-	restored.env = append(o.env, "LETHE_PORTAL_DATABASE="+copied)
+	restored.env = append(o.env, "LETHE_PORTAL_DATABASE="+filepath.Join(restored.dir, "again.db"))
+	restored.says(restored.types(exitOK, "restore", copied), "portal migrate")
+	restored.says(restored.types(exitFailed, "restore", copied), "is there already")
 	restored.says(restored.types(exitOK, "audit", "verify"), "has 1 rows")
 }
 

@@ -64,6 +64,20 @@ func backup(ctx context.Context, i *invocation) error {
 	return nil
 }
 
+func restore(ctx context.Context, i *invocation) error {
+	if err := i.config.checkDatabase(); err != nil {
+		return &usageError{err}
+	}
+	if isPostgres(i.config.database) {
+		return &usageError{errors.New("PostgreSQL is restored by its own tools, such as pg_restore")}
+	}
+	if err := sqlstore.Restore(ctx, i.args[0], i.config.database); err != nil {
+		return err
+	}
+	i.say("The database is %s. Run \"portal migrate\" before the portal is started.", i.config.database)
+	return nil
+}
+
 func purge(ctx context.Context, i *invocation) error {
 	store, err := i.openStore(ctx)
 	if err != nil {
