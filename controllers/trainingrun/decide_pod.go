@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/controllers/staging"
@@ -232,13 +233,17 @@ func scheduled(pod *corev1.Pod) corev1.PodCondition {
 func request(run *v1alpha1.TrainingRun) string {
 	parts := []string{fmt.Sprintf("%d GPU(s)", resources.GPUsPerNode(run))}
 	if cpu := run.Spec.Trainer.Resources.CPU; cpu != nil {
-		parts = append(parts, "cpu "+cpu.String())
+		parts = append(parts, "cpu "+amount(*cpu))
 	}
 	if memory := run.Spec.Trainer.Resources.Memory; memory != nil {
-		parts = append(parts, "memory "+memory.String())
+		parts = append(parts, "memory "+amount(*memory))
 	}
 	return strings.Join(parts, ", ")
 }
+
+// amount writes a quantity of a run that others read too: a Quantity keeps its text
+// once it was asked for it, so only a copy is asked.
+func amount(q resource.Quantity) string { return q.String() }
 
 // container gives the state of a container of the Pod; the zero state when the
 // kubelet has not reported on it.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +58,22 @@ func TestReportIsTheSameAtTheNextLook(t *testing.T) {
 				t.Errorf("status changes without a new fact (-first +second):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is observed is shared, with the cache and with other looks: nothing is
+// written into it, not even the text that a Quantity keeps of itself.
+func TestLookingChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range allCases() {
+		run, job := c.observed.Run.DeepCopy(), c.observed.Job.DeepCopy()
+		if run == nil {
+			continue
+		}
+		reportOn(c.observed)
+		if !reflect.DeepEqual(run, c.observed.Run) || !reflect.DeepEqual(job, c.observed.Job) {
+			t.Errorf("%s: what was observed was written to", name)
+		}
 	}
 }
 

@@ -82,7 +82,7 @@ func trainerFailure(o observed, end *corev1.ContainerStateTerminated) verdict {
 	case reasonOOMKilled:
 		limit := "its node's memory"
 		if memory := o.Run.Spec.Trainer.Resources.Memory; memory != nil {
-			limit = "its limit of " + memory.String()
+			limit = "its limit of " + amount(*memory)
 		}
 		return explained(v1alpha1.ReasonOOMKilled, "the trainer used more memory than "+limit)
 	case reasonStartError, reasonCannotRun:
