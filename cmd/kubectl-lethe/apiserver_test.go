@@ -85,7 +85,23 @@ func newPerson(t *testing.T) *person {
 	}
 	p.config = rest.CopyConfig(server.Config)
 	p.config.Impersonate = rest.ImpersonationConfig{UserName: "ann"}
+	p.awaitRights()
 	return p
+}
+
+// awaitRights waits until the API server knows of the binding.
+func (p *person) awaitRights() {
+	p.t.Helper()
+	c, err := cluster.NewClient(p.config)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	err = wait.PollUntilContextTimeout(p.t.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		return c.List(ctx, &v1alpha1.TrainingRunList{}, client.InNamespace(p.namespace)) == nil, nil
+	})
+	if err != nil {
+		p.t.Fatalf("wait for ann's rights: %v", err)
+	}
 }
 
 // userRole is the ClusterRole that is installed.
