@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -95,7 +96,7 @@ func (r *Reconciler) patch(ctx context.Context, d, before *v1alpha1.DatasetReten
 func (r *Reconciler) release(ctx context.Context, d *v1alpha1.DatasetRetention) error {
 	before := d.DeepCopy()
 	controllerutil.RemoveFinalizer(d, v1alpha1.FinalizerErase)
-	if err := client.IgnoreNotFound(r.patch(ctx, d, before)); err != nil {
+	if err := r.patch(ctx, d, before); err != nil && (!apierrors.IsNotFound(err) || withoutNamespace(err)) {
 		d.SetFinalizers(before.Finalizers)
 		return fmt.Errorf("remove finalizer: %w", err)
 	}

@@ -184,7 +184,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return outdated(err)
 		}
 		return ctrl.Result{RequeueAfter: busyRetry}, nil
-	case apierrors.IsConflict(err):
+	case apierrors.IsConflict(err), withoutNamespace(err):
 		return outdated(err)
 	case err != nil:
 		return ctrl.Result{}, errors.Join(err, r.writeReport(ctx, seen, p, err))
@@ -200,9 +200,27 @@ func nextLook(seen observed, p plan) time.Duration {
 	return p.next
 }
 
+// strayRetry is when to look again at a dataset that outlived its namespace, which was
+// finalized by force: the API server takes no change of it until somebody creates the
+// namespace again, and nothing that is watched would tell.
+const strayRetry = time.Minute
+
+// withoutNamespace reports whether a write was refused because the namespace is gone.
+func withoutNamespace(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Kind == "namespaces"
+}
+
 // outdated drops errors that only say that the dataset has changed or gone since
 // it was read: the watch brings it again.
 func outdated(err error) (ctrl.Result, error) {
+	if withoutNamespace(err) {
+		return ctrl.Result{RequeueAfter: strayRetry}, nil
+	}
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return ctrl.Result{}, nil
 	}

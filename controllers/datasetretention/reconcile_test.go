@@ -2,6 +2,7 @@ package datasetretention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -12,8 +13,10 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -463,6 +466,32 @@ func TestStaleCacheGivesNoPlaceAndNotesNoHold(t *testing.T) {
 				}
 				c.check(l)
 			})
+		})
+	}
+}
+
+// The API server takes no change of a dataset whose namespace was finalized by force, and
+// says so in the words for what is not there; the dataset is, and is not given up.
+func TestRefusedWritesAreTold(t *testing.T) {
+	t.Parallel()
+	other := errors.New("connection refused")
+	tests := map[string]struct {
+		err   error
+		after time.Duration
+		want  error
+	}{
+		"the dataset has gone":   {apierrors.NewNotFound(schema.GroupResource{Group: "lethe.dev", Resource: "datasetretentions"}, "digits"), 0, nil},
+		"the dataset changed":    {apierrors.NewConflict(schema.GroupResource{Resource: "datasetretentions"}, "digits", nil), 0, nil},
+		"its namespace has gone": {fmt.Errorf("patch: %w", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "team")), strayRetry, nil},
+		"something else":         {other, 0, other},
+	}
+	for name, c := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result, err := outdated(c.err)
+			if result.RequeueAfter != c.after || !errors.Is(err, c.want) {
+				t.Errorf("got %v, %v, want %v, %v", result.RequeueAfter, err, c.after, c.want)
+			}
 		})
 	}
 }
