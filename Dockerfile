@@ -1,4 +1,5 @@
-# Builds the programs of Lethe, a target each:
+# Builds the programs of Lethe, a target each. `make images` makes the same without Docker, on no base
+# image; a test (hack/lab/release) holds the two together.
 #
 #   docker build --target manager       -t lethe.dev/manager .
 #   docker build --target stager        -t lethe.dev/stager .

@@ -56,7 +56,7 @@ build: ## Build the programs into .cache/bin.
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(LETHE_CACHE)/bin/ ./cmd/... ./hack/trainer/digits
 
 ##@ Tests
-.PHONY: test-unit test-system test-browser
+.PHONY: test-unit test-system test-browser test-deploy
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
 	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=30m ./...
 	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
@@ -69,25 +69,62 @@ test-browser: $(LAB) ## Run the journeys through the portal in a browser.
 	@$(LAB) tools $(BROWSER_TOOLS)
 	LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=20m -parallel=4 -v ./hack/browser
 
+# Not part of CI: it takes the lab's own operator away for its time, and builds MinIO's client.
+test-deploy: lab-up ## Install the single-node overlay on the lab, use it, and remove it again.
+	GOBIN=$(LETHE_CACHE)/bin go install github.com/minio/mc@v0.0.0-20250313080218-cf909e1063a9
+	@$(MAKE) --no-print-directory import REGISTRY=lethe.dev CTR="$(LETHE_CACHE)/bin/ctr --address /var/lib/lethe-lab/run/containerd/containerd.sock"
+	@eval "$$($(LAB) env)" && MC=$(LETHE_CACHE)/bin/mc LETHE_TEST_DEPLOY=1 go test -count=1 -timeout=20m -v ./hack/deploy
+
+##@ Images
+REGISTRY ?= lethe.dev
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+CRANE := github.com/google/go-containerregistry/cmd/crane@v0.22.1
+.PHONY: images push import
+images: ## Build all images into .cache/images: without Docker, the same for the same commit.
+	cd hack/lab && go run ./cmd/images --registry=$(REGISTRY) --version=$(VERSION) --out=$(LETHE_CACHE)/images
+
+push: images ## Push them to REGISTRY, to which crane, docker or podman is logged in.
+	@work="$$(mktemp -d)"; trap 'rm -rf "$$work"' EXIT; \
+	for image in $(LETHE_CACHE)/images/*.tar; do \
+	  name="$$(basename "$$image" .tar)"; mkdir "$$work/$$name"; tar -xf "$$image" -C "$$work/$$name"; \
+	  go run $(CRANE) push "$$work/$$name" "$(REGISTRY)/$$name:$(VERSION)"; \
+	done
+
+# Of a containerd elsewhere: CTR="ctr --address SOCKET".
+CTR ?= ctr
+import: images ## Give them to containerd on this machine, where there is no registry.
+	@while read -r name tagged digested; do \
+	  $(CTR) --namespace k8s.io images import $(LETHE_CACHE)/images/$$name.tar; \
+	  $(CTR) --namespace k8s.io images tag --force "$$tagged" "$$digested"; \
+	done <$(LETHE_CACHE)/images/references
+
 ##@ A cluster of your own (the one kubectl speaks to)
 KUBECTL ?= kubectl
 OVERLAY ?= config/overlays/single-node
+# A folder that "make images" wrote, whose images are deployed; those that OVERLAY names if empty.
+IMAGES ?=
+WHOLE := $(LETHE_CACHE)/deploy
 .PHONY: install deploy undeploy
 install: ## Install Lethe's kinds into the cluster.
 	$(KUBECTL) apply --server-side -k config/crd
 
 deploy: install ## Install all of OVERLAY, and look whether the cluster is fit for it.
-	$(KUBECTL) apply --server-side -k $(OVERLAY)
-	$(KUBECTL) -n lethe-system rollout status deployment/lethe-manager --timeout=5m
+	@mkdir -p $(WHOLE)
+	@{ echo "resources: [$$(realpath --relative-to=$(WHOLE) $(OVERLAY))]"; \
+	  test -z "$(IMAGES)" || echo "components: [$$(realpath --relative-to=$(WHOLE) $(IMAGES))]"; } >$(WHOLE)/kustomization.yaml
+	@test ! -x $(OVERLAY)/setup.sh || $(OVERLAY)/setup.sh secrets
+	$(KUBECTL) apply --server-side -k $(WHOLE)
+	@test ! -x $(OVERLAY)/setup.sh || $(OVERLAY)/setup.sh buckets
+	$(KUBECTL) -n lethe-system rollout status deployment -l app.kubernetes.io/part-of=lethe --timeout=5m
 	go run ./cmd/kubectl-lethe doctor
 
-# Deletes config/default and not OVERLAY: that of a single node has the store in it, with
-# the receipts.
-undeploy: ## Remove it; refuses while there are runs or datasets. The store stays.
+# What is labelled so stays: namespaces with keys and accounts, the portal's database, the store
+# of a single node with its receipts. The operator makes one object outside of them.
+undeploy: ## Remove OVERLAY; refuses while there are runs or datasets. Stores, accounts and keys stay.
 	@left="$$($(KUBECTL) get trainingruns.lethe.dev,datasetretentions.lethe.dev -A -o name)" && test -z "$$left" || \
 	  { echo "make undeploy: delete all runs and datasets first, and wait until they are gone"; exit 1; }
-	$(KUBECTL) delete --ignore-not-found -k config/default
-	$(KUBECTL) delete --ignore-not-found priorityclasses,clusterrolebindings -l app.kubernetes.io/part-of=lethe
+	$(KUBECTL) delete --ignore-not-found -k $(OVERLAY) -l 'lethe.dev/undeploy!=keep'
+	$(KUBECTL) delete --ignore-not-found clustertrustbundle lethe-broker
 
 ##@ Lab: a real cluster on this machine
 .PHONY: lab-up lab-down lab-status demo-down tools

@@ -5,8 +5,8 @@ import "time"
 // MailKind is what a mail is about. The list is closed: nothing else is ever sent (P1).
 type MailKind string
 
-// Kinds of mails. All of them are about the account's security or were asked for by the
-// person, so none can be switched off.
+// Kinds of mails. All of them are about the account's security, or about what the person
+// has running here; only those of OptionalMails can be switched off.
 const (
 	MailVerify            MailKind = "verify"             // Link
 	MailAlreadyRegistered MailKind = "already-registered" // somebody signed up with an address that has an account
@@ -27,7 +27,20 @@ const (
 	MailAccountDisabled   MailKind = "account-disabled"
 	MailAccountEnabled    MailKind = "account-enabled"
 	MailRoleChanged       MailKind = "role-changed" // Name: the new role
+
+	// Of runs (Name, Link to the run; Text: the hint) and datasets (Name, Link, Until).
+	MailRunStarted     MailKind = "run-started"     // optional
+	MailRunFinished    MailKind = "run-finished"    // optional
+	MailRunFailed      MailKind = "run-failed"      // optional; Text: what to do
+	MailRunStopped     MailKind = "run-stopped"     // stopped by its own limits; Text: which
+	MailDatasetExpires MailKind = "dataset-expires" // optional; Until
+	MailDatasetErased  MailKind = "dataset-erased"  // Text: the receipt's digest
 )
+
+// OptionalMails are the kinds that a person may switch off.
+func OptionalMails() []MailKind {
+	return []MailKind{MailRunStarted, MailRunFinished, MailRunFailed, MailDatasetExpires}
+}
 
 // MailKinds are all of them.
 func MailKinds() []MailKind {
@@ -36,6 +49,7 @@ func MailKinds() []MailKind {
 		MailEmailChangeAsked, MailEmailChanged, MailEmailChangedNew, MailNewDevice, MailConfirmDevice,
 		MailTOTPEnrolled, MailTOTPRemoved, MailRecoveryUsed, MailRecoveryRenewed, MailTokenCreated,
 		MailManyFailures, MailAccountDisabled, MailAccountEnabled, MailRoleChanged,
+		MailRunStarted, MailRunFinished, MailRunFailed, MailRunStopped, MailDatasetExpires, MailDatasetErased,
 	}
 }
 
@@ -49,6 +63,9 @@ type MailData struct {
 	Country string `json:"country,omitempty"`
 	Name    string `json:"name,omitempty"`
 	Left    int    `json:"left,omitempty"`
+	// Text is more of what happened, in a sentence; it is the person's own to read.
+	Text  string    `json:"text,omitempty"`
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Mail is one in the outbox: written in the transaction of what it tells of, sent later.
@@ -69,5 +86,6 @@ type Mail struct {
 	GivenUpAt time.Time
 }
 
-// MailRetention is how long rows of mails are kept that were sent or given up.
+// MailRetention is how long rows of mails are kept that were sent or given up, and notices
+// of what is gone.
 const MailRetention = 7 * 24 * time.Hour

@@ -33,6 +33,12 @@ type Tx interface {
 	Holds
 	Audit
 	Outbox
+	Tenants
+	Datasets
+	Files
+	Runs
+	Receipts
+	Notices
 }
 
 // Accounts keeps accounts.
@@ -196,4 +202,110 @@ type Outbox interface {
 	// LastMail is when a mail of that kind was last added for an account; ErrNotFound for
 	// never in MailRetention.
 	LastMail(ctx context.Context, a AccountID, kind MailKind) (time.Time, error)
+}
+
+// Tenants keeps what accounts have in the cluster.
+type Tenants interface {
+	// CreateTenant gives ErrConflict when the account has one, or the namespace is taken.
+	CreateTenant(ctx context.Context, t Tenant) error
+	Tenant(ctx context.Context, a AccountID) (Tenant, error)
+	TenantByNamespace(ctx context.Context, namespace string) (Tenant, error)
+	// TenantReady sets ReadyAt, once.
+	TenantReady(ctx context.Context, namespace string, at time.Time) error
+	// EachTenant gives all of them, in the order of their namespaces.
+	EachTenant(ctx context.Context, f func(Tenant) error) error
+}
+
+// Datasets keeps datasets; their rows stay when the data has gone.
+type Datasets interface {
+	// CreateDataset gives ErrConflict for an ID that is there.
+	CreateDataset(ctx context.Context, d Dataset) error
+	// Dataset gives ErrNotFound when it is not that account's.
+	Dataset(ctx context.Context, a AccountID, id DatasetID) (Dataset, error)
+	// DatasetByObject finds it by its place in the cluster.
+	DatasetByObject(ctx context.Context, namespace string, id DatasetID) (Dataset, error)
+	// UpdateDataset writes all but ID, Account, Namespace and CreatedAt, and counts
+	// Revision; ErrConflict when Revision is not the one that is kept. With ErasedAt the
+	// dataset's Files go too: paths don't outlive the data.
+	UpdateDataset(ctx context.Context, d Dataset) error
+	// AccountDatasets gives at most limit of an account's, newest first, after the cursor
+	// (zero: from the newest); erased ones too only when asked for.
+	AccountDatasets(ctx context.Context, a AccountID, erased bool, after PageCursor, limit int) ([]Dataset, error)
+	// UnsettledDatasets gives at most limit for which the cluster may still have to be
+	// asked, oldest wish first: not erased, and either without a UID, or wished sealed or
+	// erased since a time and not yet seen so.
+	UnsettledDatasets(ctx context.Context, limit int) ([]Dataset, error)
+	// LiveDatasets gives at most limit of all accounts' that are not erased, in the order
+	// of their IDs, after one ("" for the first).
+	LiveDatasets(ctx context.Context, after DatasetID, limit int) ([]Dataset, error)
+}
+
+// Files keeps the files of datasets that are being uploaded.
+type Files interface {
+	// PutFile creates or replaces it by dataset and path.
+	PutFile(ctx context.Context, f File) error
+	File(ctx context.Context, d DatasetID, path string) (File, error)
+	// Files gives at most limit in ascending byte order of the paths, after one ("" for the
+	// first).
+	Files(ctx context.Context, d DatasetID, after string, limit int) ([]File, error)
+	CountFiles(ctx context.Context, d DatasetID) (FileCount, error)
+	// DeleteFile gives ErrNotFound for none.
+	DeleteFile(ctx context.Context, d DatasetID, path string) error
+	// DeleteFiles removes all of a dataset.
+	DeleteFiles(ctx context.Context, d DatasetID) error
+}
+
+// Runs keeps runs; their rows stay when the cluster's objects have gone.
+type Runs interface {
+	// CreateRun gives ErrConflict for an ID that is there: Start Run happened already.
+	CreateRun(ctx context.Context, r Run) error
+	// Run gives ErrNotFound when it is not that account's.
+	Run(ctx context.Context, a AccountID, id RunID) (Run, error)
+	// RunByObject finds it by its place in the cluster.
+	RunByObject(ctx context.Context, namespace string, id RunID) (Run, error)
+	// UpdateRun writes all but ID, Account, Namespace, Dataset, Spec and CreatedAt, and
+	// counts Revision; ErrConflict when Revision is not the one that is kept.
+	UpdateRun(ctx context.Context, r Run) error
+	// AccountRuns gives at most limit of an account's, newest first, after the cursor.
+	// Those that were refused or are gone by the person's wish are left out.
+	AccountRuns(ctx context.Context, a AccountID, f RunFilter, after PageCursor, limit int) ([]Run, error)
+	// UnsettledRuns gives at most limit for which the cluster may still have to be asked,
+	// oldest wish first: not gone, not refused, and either without a UID, or with a wish
+	// other than WishRun that is not yet seen so, or wished to run and seen suspended.
+	UnsettledRuns(ctx context.Context, limit int) ([]Run, error)
+	// LiveRuns gives at most limit of all accounts' that are not gone and not refused, in
+	// the order of their IDs, after one ("" for the first).
+	LiveRuns(ctx context.Context, after RunID, limit int) ([]Run, error)
+
+	// DraftRun gives the ID under which the account's next run will be started: every form
+	// that is open in any tab has the same. id is kept when there is none yet.
+	DraftRun(ctx context.Context, a AccountID, id RunID) (RunID, error)
+	// UseDraft removes it; ErrConflict when it is not the account's draft any more.
+	UseDraft(ctx context.Context, a AccountID, id RunID) error
+}
+
+// Receipts keeps the records of erases.
+type Receipts interface {
+	// PutReceipt keeps it; one that is there already (by UID) stays as it is.
+	PutReceipt(ctx context.Context, r Receipt) error
+	// Receipt gives ErrNotFound when it is not that account's.
+	Receipt(ctx context.Context, a AccountID, uid string) (Receipt, error)
+	// AccountReceipts gives at most limit, newest first, after the cursor (its ID is a UID).
+	AccountReceipts(ctx context.Context, a AccountID, after PageCursor, limit int) ([]Receipt, error)
+}
+
+// Notices keeps which mails went out for what, and which kinds a person does not want.
+type Notices interface {
+	// TakeNotice gives ErrConflict when that kind was taken for that subject (a run's or a
+	// dataset's ID) before: whoever takes it sends the mail, in the same transaction.
+	TakeNotice(ctx context.Context, subject string, kind MailKind, at time.Time) error
+	// DropNotices forgets those of a subject and kind, so that it may be told again.
+	DropNotices(ctx context.Context, subject string, kind MailKind) error
+	// PurgeNotices removes those that were taken before a time for runs and datasets that
+	// are gone, and gives the number of rows.
+	PurgeNotices(ctx context.Context, before time.Time) (int, error)
+	// UnwantedMails are the optional kinds that the account has switched off.
+	UnwantedMails(ctx context.Context, a AccountID) ([]MailKind, error)
+	// SetUnwantedMails replaces them.
+	SetUnwantedMails(ctx context.Context, a AccountID, kinds []MailKind) error
 }

@@ -14,13 +14,22 @@ type Scope string
 // Scopes. A scope is never more than its account may do with a session; staff's
 // permissions have none.
 const (
-	ScopeAccountRead  Scope = "account:read"
-	ScopeEventsRead   Scope = "events:read"
-	ScopeSessionWrite Scope = "sessions:write"
+	ScopeAccountRead   Scope = "account:read"
+	ScopeEventsRead    Scope = "events:read"
+	ScopeSessionWrite  Scope = "sessions:write"
+	ScopeDatasetsRead  Scope = "datasets:read"  // datasets and receipts
+	ScopeDatasetsWrite Scope = "datasets:write" // upload, seal, shorten, erase
+	ScopeRunsRead      Scope = "runs:read"      // runs, logs, artifacts
+	ScopeRunsWrite     Scope = "runs:write"     // start, cancel, suspend, resume, delete
 )
 
 // Scopes are all of them.
-func Scopes() []Scope { return []Scope{ScopeAccountRead, ScopeEventsRead, ScopeSessionWrite} }
+func Scopes() []Scope {
+	return []Scope{
+		ScopeAccountRead, ScopeEventsRead, ScopeSessionWrite,
+		ScopeDatasetsRead, ScopeDatasetsWrite, ScopeRunsRead, ScopeRunsWrite,
+	}
+}
 
 // Bounds of API tokens.
 const (

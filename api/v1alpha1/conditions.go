@@ -25,6 +25,9 @@ const (
 	ConditionComplete = "Complete"
 	// ConditionFailed (negative, trainingrun controller): the run failed. Final.
 	ConditionFailed = "Failed"
+	// ConditionCancelled (neutral, trainingrun controller): the run was cancelled by its
+	// user. Final.
+	ConditionCancelled = "Cancelled"
 	// ConditionDatasetErased (positive, datasetretention controller): the dataset
 	// that the run was bound to is erased; status.dataset.receiptDigest names the
 	// receipt.
@@ -86,6 +89,8 @@ const (
 	ReasonSuspending = "Suspending"
 	// ReasonSuspended: spec.suspend is set.
 	ReasonSuspended = "Suspended"
+	// ReasonCancelled: spec.cancel is set. Also the reason of a run that has ended so.
+	ReasonCancelled = "Cancelled"
 	// ReasonResumed: spec.suspend is not set any more.
 	ReasonResumed = "Resumed"
 	// ReasonAdmitted: the run's queue has admitted it.

@@ -29,6 +29,9 @@ const (
 	// tier; "" stands for the nodes' own. The operator alone writes it, when everything
 	// else that the tenant needs is there: without it no run starts.
 	AnnotationRuntimeClass = "lethe.dev/runtime-class"
+	// AnnotationWritableRoot set to "true" lets the tenant's runs ask for a writable root
+	// filesystem, by its tier. The operator alone writes it.
+	AnnotationWritableRoot = "lethe.dev/writable-root"
 	// AnnotationTier names a tier of the operator's configuration. Absent: the default
 	// tier. A tier that the operator does not know gives no GPU.
 	AnnotationTier = "lethe.dev/tier"

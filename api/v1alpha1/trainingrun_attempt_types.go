@@ -21,7 +21,7 @@ const (
 	AttemptDisrupted AttemptResult = "Disrupted"
 	// AttemptSuspended: spec.suspend was set, or nobody pays. It does not count towards retry.limit.
 	AttemptSuspended AttemptResult = "Suspended"
-	// AttemptStopped: a limit was reached, or the run was deleted.
+	// AttemptStopped: a limit was reached, or the run was cancelled or deleted.
 	AttemptStopped AttemptResult = "Stopped"
 )
 

@@ -8,7 +8,7 @@ import (
 // RunState sums up a run in one word. More may be added: take one that you do
 // not know for a run that has not ended.
 //
-// +kubebuilder:validation:Enum=Pending;Queued;Starting;Running;Publishing;Suspended;Succeeded;Failed
+// +kubebuilder:validation:Enum=Pending;Queued;Starting;Running;Publishing;Suspended;Succeeded;Failed;Cancelled
 type RunState string
 
 // The states of a run, in the order in which they come. An attempt that failed and is
@@ -31,16 +31,20 @@ const (
 	RunSucceeded RunState = "Succeeded"
 	// RunFailed: ended in any other way. Final.
 	RunFailed RunState = "Failed"
+	// RunCancelled: ended because its user wished so (spec.cancel). Final.
+	RunCancelled RunState = "Cancelled"
 )
 
 // Finished reports whether the state is final.
-func (s RunState) Finished() bool { return s == RunSucceeded || s == RunFailed }
+func (s RunState) Finished() bool {
+	return s == RunSucceeded || s == RunFailed || s == RunCancelled
+}
 
 // TrainingRunStatus is what the operator observed.
 //
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.dataset) || has(self.dataset)",message="a run is bound to its dataset once"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.usage) || has(self.usage)",message="usage never goes back"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !(oldSelf.state in ['Succeeded', 'Failed']) || (has(self.state) && self.state == oldSelf.state)",message="a run that has ended stays as it ended"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.state) || !(oldSelf.state in ['Succeeded', 'Failed', 'Cancelled']) || (has(self.state) && self.state == oldSelf.state)",message="a run that has ended stays as it ended"
 type TrainingRunStatus struct {
 	// observedGeneration is the generation of the spec that this status answers.
 	// +optional

@@ -33,14 +33,15 @@ type TrainingRun struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// spec says what to train, on what. It can not be changed, but for
-	// artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; start another run
-	// instead.
+	// artifacts.reclaimPolicy, limits, suspend, cancel and ttlAfterFinished; start
+	// another run instead.
 	// +required
-	// +kubebuilder:validation:XValidation:rule="self.datasetRef == oldSelf.datasetRef && self.trainer == oldSelf.trainer && has(self.nodes) == has(oldSelf.nodes) && (!has(self.nodes) || self.nodes == oldSelf.nodes)",message="a run can not be changed, but for its artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; create a new one"
+	// +kubebuilder:validation:XValidation:rule="self.datasetRef == oldSelf.datasetRef && self.trainer == oldSelf.trainer && has(self.nodes) == has(oldSelf.nodes) && (!has(self.nodes) || self.nodes == oldSelf.nodes)",message="a run can not be changed, but for its artifacts.reclaimPolicy, limits, suspend, cancel and ttlAfterFinished; create a new one"
 	// +kubebuilder:validation:XValidation:rule="has(self.checkpoint) == has(oldSelf.checkpoint) && has(self.retry) == has(oldSelf.retry) && (!has(self.retry) || self.retry == oldSelf.retry)",message="checkpoint and retry can not be changed; create a new run"
 	// +kubebuilder:validation:XValidation:rule="has(self.queueName) == has(oldSelf.queueName) && (!has(self.queueName) || self.queueName == oldSelf.queueName) && has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",message="queueName and managedBy can not be changed; create a new run"
 	// +kubebuilder:validation:XValidation:rule="!has(self.nodes) || !has(self.nodes.count) || !has(self.nodes.gpusPerNode) || self.nodes.count * self.nodes.gpusPerNode <= 256",message="a run has at most 256 GPUs: nodes.count times nodes.gpusPerNode"
 	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.limits) || !has(oldSelf.limits.maxGPUSeconds) || (has(self.limits) && has(self.limits.maxGPUSeconds) && self.limits.maxGPUSeconds >= oldSelf.limits.maxGPUSeconds)",message="limits.maxGPUSeconds may only be raised; what is reserved for a run is spent by it or by nobody"
+	// +kubebuilder:validation:XValidation:rule="!has(oldSelf.cancel) || !oldSelf.cancel || (has(self.cancel) && self.cancel)",message="a run that is cancelled stays so; create a new one, which may resume from its last checkpoint (checkpoint.resume: From)"
 	Spec TrainingRunSpec `json:"spec"`
 	// status says how far the run has come.
 	// +optional
@@ -88,6 +89,10 @@ type TrainingRunSpec struct {
 	// go on from there.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+	// cancel ends the run for good: the trainer stops at a checkpoint, as at a limit.
+	// The run stays, with its checkpoints and its usage; it can not be taken back.
+	// +optional
+	Cancel bool `json:"cancel,omitempty"`
 	// managedBy is passed on to the run's Jobs (Job.spec.managedBy): another controller
 	// than the Job controller runs them, for example kueue.x-k8s.io/multikueue.
 	// +optional
@@ -185,7 +190,25 @@ type Trainer struct {
 	// resources of the trainer beside its GPUs. Requests equal limits.
 	// +optional
 	Resources TrainerResources `json:"resources,omitzero"`
+	// rootFilesystem says whether the trainer may write into its image's own folders.
+	// ReadOnly: it writes to its artifacts and to /tmp, where HOME and XDG_CACHE_HOME
+	// point to, unless env says otherwise. Writable: anywhere that its user may; a tenant
+	// may ask for it where its tier allows. All but its artifacts is lost with the Pod.
+	// +optional
+	// +kubebuilder:default=ReadOnly
+	RootFilesystem RootFilesystem `json:"rootFilesystem,omitempty"`
 }
+
+// RootFilesystem says whether a trainer may write into its image's own folders.
+//
+// +kubebuilder:validation:Enum=ReadOnly;Writable
+type RootFilesystem string
+
+// The values of RootFilesystem.
+const (
+	RootReadOnly RootFilesystem = "ReadOnly"
+	RootWritable RootFilesystem = "Writable"
+)
 
 // EnvVar is a variable of the trainer's environment, given literally.
 //
@@ -215,6 +238,12 @@ type TrainerResources struct {
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9]{1,15}([.][0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$') && string(self).matches('[1-9]')",message="memory is greater than zero and written like 512Mi or 1.5Gi"
 	Memory *resource.Quantity `json:"memory,omitempty"`
+	// ephemeralStorage of the node's disk, greater than zero, for example "200Gi". The
+	// dataset, what is restored of a checkpoint, artifacts, /tmp and logs lie there; a
+	// Pod that needs more is ended. Without it the namespace's LimitRange says how much.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('^[0-9]{1,15}([.][0-9]{1,3})?(k|M|G|T|Ki|Mi|Gi|Ti)?$') && string(self).matches('[1-9]')",message="ephemeralStorage is greater than zero and written like 512Mi or 200Gi"
+	EphemeralStorage *resource.Quantity `json:"ephemeralStorage,omitempty"`
 }
 
 // Nodes says what hardware a run gets.

@@ -168,6 +168,9 @@ func watchRun(ctx context.Context, s *session, name string) error {
 	if end.Status.State == v1alpha1.RunFailed {
 		return fmt.Errorf("run %s failed (%s)", name, end.Status.Reason)
 	}
+	if end.Status.State == v1alpha1.RunCancelled {
+		return cancelledError(end)
+	}
 	return nil
 }
 

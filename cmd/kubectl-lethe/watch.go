@@ -86,6 +86,9 @@ func sumUp(screen terminal.Screen, run *v1alpha1.TrainingRun) error {
 		}
 		return failure(run)
 	}
+	if status.State == v1alpha1.RunCancelled {
+		return cancelledError(run)
+	}
 	text := fmt.Sprintf("Run %s succeeded", run.Name)
 	if status.StartTime != nil && status.CompletionTime != nil {
 		text += " in " + words.Duration(status.CompletionTime.Sub(status.StartTime.Time))
@@ -99,6 +102,12 @@ func sumUp(screen terminal.Screen, run *v1alpha1.TrainingRun) error {
 			words.Count(a.Objects, "artifact"), words.Bytes(a.Bytes), run.Name, run.Namespace))
 	}
 	return s.Write(screen.Out)
+}
+
+// cancelledError is the error of a run that was cancelled.
+func cancelledError(run *v1alpha1.TrainingRun) error {
+	err := fmt.Errorf("run %s was cancelled%s", run.Name, overview.Because("", run.Status.Reason, words.Plain(run.Status.Message)))
+	return hintError{err, fmt.Sprintf("see how far it came with: kubectl lethe status %s -n %s", run.Name, run.Namespace)}
 }
 
 // failure is the error of a run that failed.

@@ -82,6 +82,7 @@ func newBroker(cfg config, mgr ctrl.Manager, v *vault, ca broker.CA, clk clock.W
 		Access:         kube.AuthorizationV1().SubjectAccessReviews(),
 		STS:            v.store,
 		Keys:           v.keys,
+		Receipts:       v.receipts,
 		Store:          v.place,
 		CredentialLife: cfg.credentialLife,
 		Clock:          clk,

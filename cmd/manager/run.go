@@ -49,6 +49,7 @@ func run(ctx context.Context, cfg config) error {
 	logs := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
 	ctrl.SetLogger(logr.FromSlogHandler(logs))
 	klog.SetLogger(logr.FromSlogHandler(logs))
+	ctrl.Log.WithName("manager").Info("Starting the operator", "version", version)
 
 	mgr, err := newManager(cfg)
 	if err != nil {
@@ -68,7 +69,8 @@ func run(ctx context.Context, cfg config) error {
 }
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=lethe-system,resources=leases,verbs=get;create;update
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// The election tells of a new leader by an event of the old kind.
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=events,verbs=create
 
 func newManager(cfg config) (ctrl.Manager, error) {
 	scheme, err := newScheme()
@@ -84,7 +86,7 @@ func newManager(cfg config) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the cluster: %w", err)
 	}
-	mgr, err := ctrl.NewManager(rest, ctrl.Options{
+	options := ctrl.Options{
 		Scheme: scheme,
 		Cache:  cached,
 		// Secrets are read once, live; a cache of them would hold everybody's.
@@ -94,14 +96,10 @@ func newManager(cfg config) (ctrl.Manager, error) {
 			SecureServing:  true,
 			FilterProvider: guardScrapes,
 		},
-		HealthProbeBindAddress:  cfg.healthAddress,
-		LeaderElection:          cfg.leaderElect,
-		LeaderElectionID:        "manager.lethe.dev",
-		LeaderElectionNamespace: cfg.namespace,
-		// Nothing is written after the context ends, so the lease may go at once
-		// and a rollout loses no time.
-		LeaderElectionReleaseOnCancel: true,
-	})
+		HealthProbeBindAddress: cfg.healthAddress,
+	}
+	elect(cfg, &options)
+	mgr, err := ctrl.NewManager(rest, options)
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}

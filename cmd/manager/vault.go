@@ -48,7 +48,7 @@ type vault struct {
 	engine       *erasure.Engine
 }
 
-// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 
 func newVault(ctx context.Context, cfg config, mgr ctrl.Manager, clk clock.Clock) (*vault, error) {
 	v := &vault{}

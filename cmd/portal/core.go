@@ -12,6 +12,7 @@ import (
 	"github.com/lethe-dev/lethe/portal/auth"
 	"github.com/lethe-dev/lethe/portal/clientip"
 	"github.com/lethe-dev/lethe/portal/mail"
+	"github.com/lethe-dev/lethe/portal/preferences"
 	"github.com/lethe-dev/lethe/portal/review"
 	"github.com/lethe-dev/lethe/portal/sqlstore"
 )
@@ -25,6 +26,8 @@ type core struct {
 	keys   *liveKeys
 	auth   *auth.Service
 	review *review.Service
+	// preferences are what people choose for themselves.
+	preferences *preferences.Service
 	// wake is called when a mail was written to the outbox; set once, before use.
 	wake func()
 }
@@ -64,6 +67,9 @@ func (c *core) wire(config config) error {
 	c.review, err = review.New(review.Dependencies{Store: store, Now: time.Now, Random: rand.Reader, MAC: c.keys.MAC})
 	if err != nil {
 		return fmt.Errorf("set up the review: %w", err)
+	}
+	if c.preferences, err = preferences.New(store); err != nil {
+		return fmt.Errorf("set up the preferences: %w", err)
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (s *site) assemblePages() error {
 		RequestID: func(r *http.Request) string { return r.Header.Get(requestIDHeader) },
 	}
 	pages, err := web.New(web.Dependencies{
-		Auth: s.auth, Review: s.review, Clients: clients, Log: s.log, Now: time.Now, Random: rand.Reader, Browser: clientip.Browser,
+		Auth: s.auth, Review: s.review, Preferences: s.preferences, Clients: clients, Log: s.log, Now: time.Now, Random: rand.Reader, Browser: clientip.Browser,
 	}, web.Options{ServiceName: serviceName})
 	if err != nil {
 		return err

@@ -3,8 +3,10 @@
 package overlays_test
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,13 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -27,18 +27,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/controllers/tenant/resources"
 	"github.com/lethe-dev/lethe/hack/apitest"
 )
 
 func TestMain(m *testing.M) { apitest.Main(m) }
-
-// foreign are kinds that others bring, and which of the kustomizations have them.
-var foreign = map[string][]string{
-	"ServiceMonitor": {"observability", "overlays/example", "overlays/production"},
-	"PrometheusRule": {"observability", "overlays/example", "overlays/production"},
-}
 
 // building one at a time: kustomize loads its schema once, without asking who else does.
 var building sync.Mutex
@@ -72,7 +67,12 @@ func folders(t *testing.T) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.Name() == "kustomization.yaml" {
+		if err != nil || entry.Name() != "kustomization.yaml" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		// A component is no whole; the overlays with it are.
+		if err == nil && !bytes.Contains(text, []byte("\nkind: Component\n")) {
 			folder, _ := filepath.Rel("..", filepath.Dir(path))
 			found = append(found, filepath.ToSlash(folder))
 		}
@@ -99,27 +99,20 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 }
 
 // TestTheAPIServerTakesAll applies each as a dry run, and makes a Pod of each Deployment in
-// its namespace, so that Pod Security looks at it. A field that does not exist is refused.
+// its namespace, so that Pod Security looks at it. A field that does not exist is refused,
+// also in the kinds that others bring.
 func TestTheAPIServerTakesAll(t *testing.T) {
 	t.Parallel()
 	server := apitest.Start(t)
-	found := map[string][]string{}
-	all := folders(t)
-	for _, folder := range all {
+	teach(t, server)
+	for _, folder := range folders(t) {
 		objects := build(t, folder)
 		prepare(t, server.Client, objects)
 		for _, o := range objects {
 			if folder == "samples" {
 				o.SetNamespace(metav1.NamespaceDefault) // They go where their user is.
 			}
-			err := apply(t.Context(), server.Client, o)
-			if apimeta.IsNoMatchError(err) {
-				if f := found[o.GetKind()]; !slices.Contains(f, folder) {
-					found[o.GetKind()] = append(f, folder)
-				}
-				continue
-			}
-			if err != nil {
+			if err := apply(t.Context(), server.Client, o); err != nil {
 				t.Errorf("config/%s: %s %s: %v", folder, o.GetKind(), o.GetName(), err)
 			}
 			if o.GetKind() == "Deployment" {
@@ -127,8 +120,13 @@ func TestTheAPIServerTakesAll(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(foreign, found); diff != "" {
-		t.Errorf("kinds that the API server does not know (-want +got):\n%s", diff)
+	queue := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(read(t, "config/kueue/localqueue.yaml")), &queue.Object); err != nil {
+		t.Fatal(err)
+	}
+	queue.SetNamespace(metav1.NamespaceDefault)
+	if err := apply(t.Context(), server.Client, queue); err != nil {
+		t.Errorf("the queue of a tenant: %v", err)
 	}
 }
 
@@ -157,7 +155,7 @@ func prepare(t *testing.T, c client.Client, objects []*unstructured.Unstructured
 				t.Fatalf("make namespace %s: %v", namespace.Name, err)
 			}
 		}
-		for _, account := range []string{"default", "lethe-manager"} {
+		for _, account := range []string{"default", "lethe-manager", "lethe-portal"} {
 			err := c.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: account}})
 			if err != nil && !apierrors.IsAlreadyExists(err) {
 				t.Fatal(err)
@@ -197,25 +195,35 @@ func TestProduction(t *testing.T) {
 	for _, folder := range []string{"overlays/production", "overlays/example"} {
 		objects := build(t, folder)
 		manager := find[appsv1.Deployment](t, objects, "Deployment", "lethe-manager")
-		if *manager.Spec.Replicas != 2 || !slices.Contains(manager.Spec.Template.Spec.Containers[0].Args, "--leader-elect") {
-			t.Errorf("%s: %d replicas with %v", folder, *manager.Spec.Replicas, manager.Spec.Template.Spec.Containers[0].Args)
+		if !slices.Contains(manager.Spec.Template.Spec.Containers[0].Args, "--leader-elect") {
+			t.Errorf("%s: the operator runs with %v", folder, manager.Spec.Template.Spec.Containers[0].Args)
 		}
-		pods := labels.Set(manager.Spec.Template.Labels)
-		budget := find[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget", "lethe-manager")
-		if selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector); err != nil || !selector.Matches(pods) || budget.Namespace != manager.Namespace {
-			t.Errorf("%s: the budget is about %v in %s, %v", folder, budget.Spec.Selector, budget.Namespace, err)
-		}
-		spread := manager.Spec.Template.Spec.TopologySpreadConstraints
-		if len(spread) != 2 {
-			t.Fatalf("%s: spread over %v", folder, spread)
-		}
-		for _, s := range spread {
-			if selector, err := metav1.LabelSelectorAsSelector(s.LabelSelector); err != nil || !selector.Matches(pods) {
-				t.Errorf("%s: spread of %v, %v", folder, s.LabelSelector, err)
-			}
-		}
-		find[schedulingv1.PriorityClass](t, objects, "PriorityClass", manager.Spec.Template.Spec.PriorityClassName)
+		checkAvailable(t, folder, objects, manager)
+		checkAvailable(t, folder, objects, find[appsv1.Deployment](t, objects, "Deployment", "lethe-portal"))
 	}
+}
+
+// checkAvailable looks whether one replica may be lost.
+func checkAvailable(t *testing.T, folder string, objects []*unstructured.Unstructured, d appsv1.Deployment) {
+	t.Helper()
+	if *d.Spec.Replicas != 2 || d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() != 0 {
+		t.Errorf("%s: %d replicas of %s, %+v", folder, *d.Spec.Replicas, d.Name, d.Spec.Strategy)
+	}
+	pods := labels.Set(d.Spec.Template.Labels)
+	budget := find[policyv1.PodDisruptionBudget](t, objects, "PodDisruptionBudget", d.Name)
+	if selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector); err != nil || !selector.Matches(pods) || budget.Namespace != d.Namespace {
+		t.Errorf("%s: the budget is about %v in %s, %v", folder, budget.Spec.Selector, budget.Namespace, err)
+	}
+	spread := d.Spec.Template.Spec.TopologySpreadConstraints
+	if len(spread) != 2 {
+		t.Fatalf("%s: %s is spread over %v", folder, d.Name, spread)
+	}
+	for _, s := range spread {
+		if selector, err := metav1.LabelSelectorAsSelector(s.LabelSelector); err != nil || !selector.Matches(pods) {
+			t.Errorf("%s: spread of %v, %v", folder, s.LabelSelector, err)
+		}
+	}
+	find[schedulingv1.PriorityClass](t, objects, "PriorityClass", d.Spec.Template.Spec.PriorityClassName)
 }
 
 // TestTenantsReachTheEmbeddedStore compares the labels and the port that tenants' network

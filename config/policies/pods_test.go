@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,6 +38,7 @@ func TestWhatATenantsPodIs(t *testing.T) {
 		saysTokens  = "tokens for the broker"
 		saysPlaced  = "placed by the scheduler"
 		saysRuns    = "Pods belong to runs"
+		saysImages  = "do not write into their images"
 	)
 	attempts := map[string]struct {
 		change func(*corev1.Pod)
@@ -61,7 +63,12 @@ func TestWhatATenantsPodIs(t *testing.T) {
 		"no word about privileges": {security(func(c *corev1.SecurityContext) { c.AllowPrivilegeEscalation = nil }), saysPower},
 		"no security context":      {func(p *corev1.Pod) { p.Spec.Containers[0].SecurityContext = nil }, saysPower},
 		"a capability":             {security(func(c *corev1.SecurityContext) { c.Capabilities.Add = []corev1.Capability{"NET_RAW"} }), saysPower},
-		"another service account":  {func(p *corev1.Pod) { p.Spec.ServiceAccountName = "lethe-uploader" }, saysAccount},
+		"an image to write into":   {security(func(c *corev1.SecurityContext) { c.ReadOnlyRootFilesystem = ptr.To(false) }), saysImages},
+		"no word about its image":  {security(func(c *corev1.SecurityContext) { c.ReadOnlyRootFilesystem = nil }), saysImages},
+		"an init container's image to write into": {func(p *corev1.Pod) {
+			p.Spec.InitContainers[0].SecurityContext.ReadOnlyRootFilesystem = nil
+		}, saysImages},
+		"another service account": {func(p *corev1.Pod) { p.Spec.ServiceAccountName = "lethe-uploader" }, saysAccount},
 		"another account by its old name": {func(p *corev1.Pod) {
 			p.Spec.ServiceAccountName, p.Spec.DeprecatedServiceAccount = "", "lethe-uploader"
 		}, saysAccount},
@@ -92,10 +99,7 @@ func TestWhatATenantsPodIs(t *testing.T) {
 	}
 	benign := map[string]func(*corev1.Pod){
 		"as the operator builds it": func(*corev1.Pod) {},
-		"with a runtime class": func(p *corev1.Pod) {
-			p.Spec.RuntimeClassName = nil // set by admission where the class exists
-			p.Spec.NodeSelector = map[string]string{"sandbox": "gvisor"}
-		},
+		"with a node selector":      func(p *corev1.Pod) { p.Spec.NodeSelector = map[string]string{"sandbox": "gvisor"} },
 		"tolerating what nodes with GPUs have": func(p *corev1.Pod) {
 			p.Spec.Tolerations = []corev1.Toleration{{Key: "nvidia.com/gpu", Operator: corev1.TolerationOpExists}}
 		},
@@ -112,6 +116,28 @@ func TestWhatATenantsPodIs(t *testing.T) {
 			allowed(t, l.as(jobController).Create(t.Context(), p, client.DryRunAll))
 		})
 	}
+}
+
+// TestRuntimeClassIsTheTiers stands apart because the API server looks for the class first,
+// and because there the tenant has a tier.
+func TestRuntimeClassIsTheTiers(t *testing.T) {
+	t.Parallel()
+	l := newTenant(t)
+	for _, name := range []string{"strong", "weak"} {
+		l.must(client.IgnoreAlreadyExists(l.cluster.Client.Create(t.Context(), &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Handler: name})))
+	}
+	in := func(class *string) error {
+		p := pod(l.namespace, "made")
+		p.Spec.RuntimeClassName = class
+		return l.as(jobController).Create(t.Context(), p, client.DryRunAll)
+	}
+	const says = "in the RuntimeClass of its tier"
+	// Before the operator has said which, or when it says "", it is the nodes' own.
+	refused(t, in(ptr.To("strong")), podsPolicy, says+" ('')")
+	allowed(t, in(nil))
+	l.tier(v1alpha1.AnnotationRuntimeClass, "strong", func() error { return in(ptr.To("strong")) })
+	refused(t, in(ptr.To("weak")), podsPolicy, says+" ('strong'), and not in 'weak'")
+	refused(t, in(nil), podsPolicy, says)
 }
 
 // TestSystemPriority stands apart because the API server looks for the class first.

@@ -71,6 +71,11 @@ func probes(ctx context.Context, admin client.Client, config *rest.Config, names
 		"lethe-images": func() error {
 			return mallory.Create(ctx, run(namespace, "tagged", "registry.example/evil/miner:latest"), client.DryRunAll)
 		},
+		"lethe-root-filesystem": func() error {
+			writes := run(namespace, "writes", allowedImage)
+			writes.Spec.Trainer.RootFilesystem = v1alpha1.RootWritable
+			return mallory.Create(ctx, writes, client.DryRunAll)
+		},
 		"lethe-portal": func() error {
 			theirs := rest.CopyConfig(config)
 			theirs.Impersonate = rest.ImpersonationConfig{UserName: v1alpha1.PortalUser, Groups: []string{"system:masters"}}

@@ -107,6 +107,25 @@ func TestLimitsAreRaisedByThePortal(t *testing.T) {
 	allowed(t, l.as(operator).Patch(t.Context(), bounded, client.MergeFrom(before)))
 }
 
+func TestRootFilesystemIsAsTheTierAllows(t *testing.T) {
+	t.Parallel()
+	l, free := newTenant(t), newLand(t, nil)
+	made := func(l *land, root v1alpha1.RootFilesystem) error {
+		of := run(l.namespace, "digits", allowedImage)
+		of.Spec.Trainer.RootFilesystem = root
+		return l.as(tenant).Create(t.Context(), of, client.DryRunAll)
+	}
+	refused(t, made(l, v1alpha1.RootWritable), "lethe-root-filesystem", "read-only root filesystems")
+	for _, root := range []v1alpha1.RootFilesystem{"", v1alpha1.RootReadOnly} {
+		allowed(t, made(l, root))
+	}
+	allowed(t, made(free, v1alpha1.RootWritable))
+	l.tier(v1alpha1.AnnotationWritableRoot, "true", func() error { return made(l, v1alpha1.RootWritable) })
+	p := pod(l.namespace, "writes")
+	p.Spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem = ptr.To(false)
+	allowed(t, l.as(jobController).Create(t.Context(), p, client.DryRunAll))
+}
+
 func TestStagersAreNotEntered(t *testing.T) {
 	t.Parallel()
 	l, free := newTenant(t), newLand(t, nil)

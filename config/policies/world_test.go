@@ -22,6 +22,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/rest"
@@ -129,6 +130,25 @@ func (l *land) await(w who, right authorizationv1.ResourceAttributes) {
 func newTenant(t *testing.T) *land {
 	t.Helper()
 	return newLand(t, map[string]string{v1alpha1.LabelTenant: "t-1"})
+}
+
+// tier writes what the operator finds out about a tenant's tier, and waits until the
+// policies see it: the API server hears of its own Namespaces a moment later.
+func (l *land) tier(annotation, value string, seen func() error) {
+	l.t.Helper()
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, annotation, value)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}}
+	l.must(l.cluster.Client.Patch(l.t.Context(), namespace, client.RawPatch(types.MergePatchType, patch)))
+	ctx, cancel := context.WithTimeout(l.t.Context(), 30*time.Second)
+	defer cancel()
+	var last error
+	err := wait.PollUntilContextCancel(ctx, 20*time.Millisecond, true, func(context.Context) (bool, error) {
+		last = seen()
+		return last == nil, nil
+	})
+	if err != nil {
+		l.t.Fatalf("with %s=%s it is still refused: %v", annotation, value, last)
+	}
 }
 
 func (l *land) must(err error) {

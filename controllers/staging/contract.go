@@ -45,6 +45,13 @@ const (
 	EnvProgressFile = "LETHE_PROGRESS_FILE"
 )
 
+// Where programs keep settings and caches. They are set unless the image's own folders are
+// writable (spec.trainer.rootFilesystem), and point into ScratchDir.
+const (
+	EnvHome      = "HOME"
+	EnvCacheHome = "XDG_CACHE_HOME"
+)
+
 // What the launchers of the common frameworks look for. They are set, beside the
 // variables above, if there is more than one node; the first node is the master.
 const (
@@ -94,6 +101,9 @@ const (
 	CheckpointFolder = "checkpoints"
 	// CheckpointDir is the trainer's folder for checkpoints.
 	CheckpointDir = ArtifactsDir + "/" + CheckpointFolder
+	// ScratchDir is a folder that the trainer may write to whatever its image says. It
+	// starts empty, and goes with the Pod.
+	ScratchDir = "/tmp"
 	// ProgressFile is the trainer's progress file.
 	ProgressFile = ArtifactsDir + "/progress.jsonl"
 	// TokenDir is where the stager's containers mount the pod's token.

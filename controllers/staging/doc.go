@@ -35,6 +35,10 @@
 // See the Env constants for the variables. The trainer reads files from
 // LETHE_DATASET_DIR, and what lies in LETHE_ARTIFACTS_DIR when it exits with 0
 // is published, but for the folder of checkpoints in it and what nodes other than the
-// first have left. Exit code 0 means success, any other failure. SIGTERM asks it to
+// first have left. It can write to these, to /tmp and to /dev/shm, and nowhere else: HOME
+// and XDG_CACHE_HOME point into /tmp, which is empty at first and goes with the Pod. An
+// image that has to write elsewhere asks for it (spec.trainer.rootFilesystem: Writable).
+// All of that, and the dataset, counts against spec.trainer.resources.ephemeralStorage;
+// /dev/shm against memory. Exit code 0 means success, any other failure. SIGTERM asks it to
 // write a checkpoint and to exit with 143; an exit with 0 after that is no success.
 package staging

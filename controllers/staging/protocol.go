@@ -42,6 +42,10 @@ const (
 	// PathArtifacts gives a person credentials to read a run's artifacts:
 	// RunRequest -> StoreGrant. Needs the verb "get" on trainingruns/artifacts.
 	PathArtifacts = "/v1/artifacts"
+	// PathReceipt gives a person the receipt for the erase of a dataset, or of a run's
+	// artifacts: ReceiptRequest -> ReceiptAnswer. Needs the verb "get" on
+	// datasetretentions/receipt in the namespace.
+	PathReceipt = "/v1/receipt"
 )
 
 // TrainerWait is how long PathTrainer holds an answer back at most.
@@ -239,6 +243,22 @@ type DatasetRequest struct {
 type RunRequest struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
+}
+
+// ReceiptRequest names the object whose data was erased: by its UID, because there may be
+// another of its name by now.
+type ReceiptRequest struct {
+	Namespace string `json:"namespace"`
+	UID       string `json:"uid"`
+}
+
+// ReceiptAnswer is the receipt.
+type ReceiptAnswer struct {
+	// Envelope is the signed receipt as it lies in the store, byte by byte (DSSE); see
+	// objectkey.Verify.
+	Envelope []byte `json:"envelope"`
+	// Digest is "sha256:" and the SHA-256 of Envelope, hexadecimal.
+	Digest string `json:"digest"`
 }
 
 // Problem is an error of the broker (after RFC 9457). The HTTP status says

@@ -79,6 +79,7 @@ func decide(o observed, options Options) plan {
 	change(p.Annotations, o.Namespace.Annotations, v1alpha1.AnnotationSuspendedAt, since)
 	p.compare(o.Ours, wanted(r.tenant, options))
 
+	change(p.Annotations, o.Namespace.Annotations, v1alpha1.AnnotationWritableRoot, writableRoot(r))
 	runtimeClass := runtimeClassOf(o, p, r, options)
 	change(p.Annotations, o.Namespace.Annotations, v1alpha1.AnnotationRuntimeClass, runtimeClass)
 	if len(p.Apply) == 0 {
@@ -157,6 +158,16 @@ func runtimeClassOf(o observed, p plan, r reading, options Options) *string {
 		return nil
 	}
 	return &r.tenant.Tier.RuntimeClass
+}
+
+// writableRoot says whether the tenant's trainers may write into their images' folders;
+// nil: they may not.
+func writableRoot(r reading) *string {
+	if !r.tierKnown || !r.tenant.Tier.WritableRoot {
+		return nil
+	}
+	yes := "true"
+	return &yes
 }
 
 func quotaHolds(o observed) bool {

@@ -17,7 +17,10 @@
 // When all that is there, and the cluster's quota controller has taken the quota over, the
 // operator writes the annotation lethe.dev/runtime-class: which RuntimeClass the tenant's
 // Pods run in. No run starts without it, so none is faster than its bounds. The
-// annotation is taken away again while the tier is unknown, or the way to the store.
+// annotation is taken away again while the tier is unknown, or the way to the store. Where
+// the tier has writable root filesystems, lethe.dev/writable-root says so. A policy holds
+// each Pod to both (config/policies/pods.yaml), so that after a change of the tier a Pod
+// of a running attempt is not replaced: its run says PodRejected.
 //
 // What has our label app.kubernetes.io/managed-by=lethe-tenant and is not meant to be
 // there is removed, in tenants' Namespaces only. What was changed is changed back. A

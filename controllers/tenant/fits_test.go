@@ -214,4 +214,12 @@ func TestARunInASandboxFits(t *testing.T) {
 	if got := ptr.Deref(pod.Spec.RuntimeClassName, ""); got != "gvisor" {
 		t.Errorf("the Pod runs in %q", got)
 	}
+	if got := w.namespace().Annotations[v1alpha1.AnnotationWritableRoot]; got != "true" {
+		t.Errorf("the policies read %q about a writable root, want what the tier has", got)
+	}
+	w.annotate(v1alpha1.AnnotationTier, "")
+	w.settle()
+	if got, there := w.namespace().Annotations[v1alpha1.AnnotationWritableRoot]; there {
+		t.Errorf("after a change of the tier the root is still writable: %q", got)
+	}
 }

@@ -141,6 +141,9 @@ func TestWhatWasChangedIsChangedBack(t *testing.T) {
 		"a runtime class that was made up": func() {
 			w.annotate(v1alpha1.AnnotationRuntimeClass, "privileged")
 		},
+		"a writable root that was made up": func() {
+			w.annotate(v1alpha1.AnnotationWritableRoot, "true")
+		},
 	} {
 		// One after the other: they are about one tenant.
 		attack()

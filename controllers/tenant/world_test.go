@@ -39,6 +39,7 @@ func settings() Options {
 	sandboxed := config.Tiers[resources.DefaultTier]
 	sandboxed.RuntimeClass = "gvisor"
 	sandboxed.Internet = resources.InternetNever
+	sandboxed.WritableRoot = true
 	config.Tiers["sandboxed"] = sandboxed
 	return Options{Config: config, Namespace: "lethe-system", PortalAccount: "lethe-portal", BillingGrace: 24 * time.Hour}
 }

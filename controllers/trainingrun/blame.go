@@ -98,6 +98,8 @@ func stopVerdict(run *v1alpha1.TrainingRun, reason string) verdict {
 		return v
 	}
 	switch reason {
+	case v1alpha1.ReasonCancelled:
+		return cancelled(run)
 	case v1alpha1.ReasonJobLost:
 		v := explained(reason, "labels or annotations of the template of the run's Job were changed by somebody else")
 		v.Hint = "leave those that begin with lethe.dev/ as they are; create a new run to train again"

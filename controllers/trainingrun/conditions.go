@@ -22,6 +22,9 @@ func conditions(v verdict, bound bool) []metav1.Condition {
 	if v.State == v1alpha1.RunFailed {
 		all = append(all, condition(v1alpha1.ConditionFailed, true, v.Reason, v.Message))
 	}
+	if v.State == v1alpha1.RunCancelled {
+		all = append(all, condition(v1alpha1.ConditionCancelled, true, v.Reason, v.Message))
+	}
 	return all
 }
 
@@ -38,7 +41,7 @@ func running(v verdict) metav1.Condition {
 		return condition(v1alpha1.ConditionRunning, v.Reason == v1alpha1.ReasonTraining, v.Reason, v.Message)
 	case v1alpha1.RunPublishing, v1alpha1.RunSucceeded:
 		return condition(v1alpha1.ConditionRunning, false, v1alpha1.ReasonTrained, "the trainer ended with exit code 0")
-	case v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunSuspended, v1alpha1.RunFailed:
+	case v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunSuspended, v1alpha1.RunFailed, v1alpha1.RunCancelled:
 	}
 	return condition(v1alpha1.ConditionRunning, false, v.Reason, v.Message)
 }

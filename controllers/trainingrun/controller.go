@@ -239,10 +239,10 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (observ
 }
 
 // settle drops an error after which the next pass comes by itself: the run was
-// written by somebody else since it was observed, or is gone, or nothing was done for
-// want of a turn.
+// written by somebody else since it was observed, or is gone, or goes with its namespace,
+// or nothing was done for want of a turn.
 func settle(err error) error {
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || errors.Is(err, errBusy) {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) || namespaceGoes(err) || errors.Is(err, errBusy) {
 		return nil
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/ptr"
@@ -57,6 +58,11 @@ func TestTheAPIServerJudgesRuns(t *testing.T) {
 		"an endless exponent is refused":   {manifest("exponent", `resources: {memory: "1e2147483648"}`, "", "d"), "memory is greater than zero"},
 		"a fraction is a quantity":         {manifest("fraction", `resources: {cpu: "0.5", memory: 1.5Gi}`, "", "d"), ""},
 		"negative memory is refused":       {manifest("negative-memory", `resources: {memory: "-1Gi"}`, "", "d"), "memory is greater than zero"},
+		"room on the disk is taken":        {manifest("room", `resources: {ephemeralStorage: 200Gi}`, "", "d"), ""},
+		"no room on the disk is refused":   {manifest("no-room", `resources: {ephemeralStorage: "0"}`, "", "d"), "ephemeralStorage is greater than zero"},
+		"a disk beyond all is refused":     {manifest("vast", `resources: {ephemeralStorage: "1e99"}`, "", "d"), "ephemeralStorage is greater than zero"},
+		"a writable root is taken":         {manifest("writable", "rootFilesystem: Writable", "", "d"), ""},
+		"another kind of root is refused":  {manifest("root", "rootFilesystem: Host", "", "d"), "spec.trainer.rootFilesystem"},
 		"no CPU as a number is refused":    {manifest("no-cpu-number", `resources: {cpu: 0}`, "", "d"), "cpu is greater than zero"},
 		"a word is no quantity":            {manifest("word", `resources: {memory: lots}`, "", "d"), "spec.trainer.resources.memory"},
 		"a name of 52 characters is taken": {manifest(strings.Repeat("a", 52), "", "", "d"), ""},
@@ -105,6 +111,9 @@ func TestTheAPIServerFillsDefaultsIn(t *testing.T) {
 	if got := run.Spec.Artifacts.ReclaimPolicy; got != v1alpha1.ReclaimRetain {
 		t.Errorf("reclaimPolicy = %q, want %s", got, v1alpha1.ReclaimRetain)
 	}
+	if got := run.Spec.Trainer.RootFilesystem; got != v1alpha1.RootReadOnly {
+		t.Errorf("rootFilesystem = %q, want %s", got, v1alpha1.RootReadOnly)
+	}
 }
 
 // What was promised about a run is kept by the API server itself, whoever writes.
@@ -121,9 +130,24 @@ func TestTheAPIServerKeepsRunsAsTheyWere(t *testing.T) {
 			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.Image = "other" },
 			want:  "a run can not be changed",
 		},
+		"a run that is cancelled": {after: cancels},
+		"a cancelled run that goes on": {
+			before: inState(v1alpha1.RunCancelled), after: inState(v1alpha1.RunRunning), status: true,
+			want: "a run that has ended stays as it ended",
+		},
 		"fewer GPUs": {
 			after: func(r *v1alpha1.TrainingRun) { r.Spec.Nodes.GPUsPerNode = ptr.To[int32](0) },
 			want:  "a run can not be changed",
+		},
+		"a root that becomes writable": {
+			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.RootFilesystem = v1alpha1.RootWritable },
+			want:  "a run can not be changed",
+		},
+		"more room on the disk": {
+			after: func(r *v1alpha1.TrainingRun) {
+				r.Spec.Trainer.Resources.EphemeralStorage = ptr.To(resource.MustParse("9Gi"))
+			},
+			want: "a run can not be changed",
 		},
 		"variables added": {
 			after: func(r *v1alpha1.TrainingRun) { r.Spec.Trainer.Env = []v1alpha1.EnvVar{{Name: "A"}} },

@@ -41,6 +41,7 @@ var blockReasons = []string{
 var runStates = []v1alpha1.RunState{
 	v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunRunning,
 	v1alpha1.RunPublishing, v1alpha1.RunSuspended, v1alpha1.RunSucceeded, v1alpha1.RunFailed,
+	v1alpha1.RunCancelled,
 }
 
 func newCrowd() *crowd {

@@ -121,6 +121,7 @@ var rules = []rule{
 
 	// There is a Job:
 	jobAltered,       // stop it when its template says another thing than it was made with
+	jobCancelled,     // stop it for good when its user wishes so
 	jobSuspended,     // stop it when its user wishes so
 	jobUnpaid,        // stop it when its tenant does not pay
 	startOverdue,     // stop it when it has waited for too long
@@ -129,6 +130,7 @@ var rules = []rule{
 	jobQueued,        // tell why its queue holds it
 	podsFollowed,     // tell how far its Pods have come
 	podsLeft,         // make sure that nothing of an older attempt is left
+	runCancelled,     // end a run that its user does not want any more
 	datasetGone,      // end a run whose dataset is going
 	runSuspended,     // make sure that a run does not start that shall not
 	runUnpaid,        // make sure that a run does not start that nobody pays for

@@ -47,7 +47,7 @@ func concluded(o observed, v verdict) plan {
 			Verdict: again(o, v1alpha1.ReasonDisrupted, "was disrupted", v),
 			End:     &attemptEnd{Result: v1alpha1.AttemptDisrupted, Reason: v.Reason, ExitCode: v.ExitCode},
 		}
-	case v.Blame == v1alpha1.BlameBudget, v.Reason == v1alpha1.ReasonJobLost:
+	case v.Blame == v1alpha1.BlameBudget, v.Reason == v1alpha1.ReasonJobLost, v.State == v1alpha1.RunCancelled:
 		return plan{Verdict: v, End: &attemptEnd{Result: v1alpha1.AttemptStopped, Reason: v.Reason, ExitCode: v.ExitCode}}
 	}
 	p := plan{Verdict: v, End: &attemptEnd{Result: v1alpha1.AttemptFailed, Reason: v.Reason, ExitCode: v.ExitCode}}

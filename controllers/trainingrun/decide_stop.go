@@ -13,6 +13,34 @@ import (
 // the status; the Job is deleted, so that its Pods get a SIGTERM and their grace period
 // for a last checkpoint; when they are over, what follows is decided.
 
+// jobCancelled stops the attempt when its user wants no more of the run.
+func jobCancelled(o observed, _ Options) (plan, bool) {
+	if o.ownJob() == nil || !o.Run.Spec.Cancel {
+		return plan{}, false
+	}
+	return stop(o, v1alpha1.ReasonCancelled), true
+}
+
+// runCancelled ends a run of which nothing runs, and that its user does not want any more.
+func runCancelled(o observed, _ Options) (plan, bool) {
+	if !o.Run.Spec.Cancel {
+		return plan{}, false
+	}
+	return plan{Verdict: cancelled(o.Run)}, true
+}
+
+const cancelSet = "spec.cancel is set"
+
+func cancelled(run *v1alpha1.TrainingRun) verdict {
+	message := cancelSet + "; the run never trained"
+	if n := len(run.Status.Checkpoints); n > 0 {
+		message = cancelSet + "; another run may go on from checkpoint " + run.Status.Checkpoints[n-1].ID + " (spec.checkpoint.resume: From)"
+	} else if run.Status.StartTime != nil {
+		message = cancelSet + "; the run has stored no checkpoint"
+	}
+	return verdict{State: v1alpha1.RunCancelled, Reason: v1alpha1.ReasonCancelled, Message: message}
+}
+
 // jobSuspended stops the attempt when its user wishes so.
 func jobSuspended(o observed, _ Options) (plan, bool) {
 	if o.ownJob() == nil || !o.Run.Spec.Suspend {
@@ -126,6 +154,8 @@ func stopped(o observed, reason string) plan {
 	}
 	p := plan{End: &attemptEnd{Result: v1alpha1.AttemptSuspended, Reason: reason}}
 	switch {
+	case o.Run.Spec.Cancel:
+		p.Verdict = cancelled(o.Run)
 	case o.Run.Spec.Suspend:
 		p.Verdict = suspended(o.Run)
 	case o.unpaid():
@@ -150,6 +180,9 @@ func stoppingVerdict(o observed, reason string) verdict {
 	told := o.Run.Status.Message
 	if o.stopping() == "" {
 		told = stopVerdict(o.Run, reason).Message
+		if reason == v1alpha1.ReasonCancelled {
+			told = cancelSet // more is known when it has stopped
+		}
 		if !readClock(o).running.IsZero() {
 			told += fmt.Sprintf("; the trainer has %s to write a last checkpoint", grace(o.Run))
 		}

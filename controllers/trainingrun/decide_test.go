@@ -548,7 +548,7 @@ func allCases() map[string]decideCase {
 	all := map[string]decideCase{}
 	for _, group := range []map[string]decideCase{
 		startCases(), podCases(), endCases(), deletionCases(), reclaimCases(),
-		retryCases(), stopCases(), limitCases(), queueCases(), gangCases(), besideCases(), brokenCases(), tenantCases(),
+		retryCases(), stopCases(), limitCases(), queueCases(), gangCases(), besideCases(), brokenCases(), tenantCases(), cancelCases(),
 	} {
 		for name, c := range group {
 			all[name] = c

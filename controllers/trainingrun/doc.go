@@ -24,6 +24,7 @@
 //	   +----------------------------------+-- no retry left, a limit, the dataset erased --> Failed
 //
 //	Suspended: from every state that is not final, and back to Starting as a new attempt.
+//	Cancelled: from every state that is not final, for good.
 //
 // Starting and Publishing are not written if they last less than five seconds.
 //
@@ -35,6 +36,7 @@
 //	ArtifactsPublished   stage-out has ended well        it is on its way (Uploading) or failed
 //	Complete             the run succeeded; final        never
 //	Failed               the run failed; final           never
+//	Cancelled            the run was cancelled; final    never
 //	Suspended            the run is stopped for a while  it is not set any more (Resumed); missing before
 //	QuotaReserved        the queue admitted the Job      it waits, with Kueue's reason; runs with a queue only
 //	Progressing          the trainer moves again         it Stalled; missing before that
@@ -81,6 +83,7 @@
 //	             UploadFailed
 //	             MaxDurationReached GPUBudgetReached StartDeadlineExceeded Stalled
 //	             PodLost JobLost                                                    final
+//	Cancelled    Cancelled            final
 //
 // # Attempts
 //
@@ -100,6 +103,7 @@
 //	a stager was killed for ever    Failed      yes      as for a step that failed
 //	a limit, or its Job was lost    Stopped              the run failed
 //	or edited
+//	spec.cancel                     Stopped              the run was cancelled
 //
 // On one node, a Pod that is taken away is replaced by the Job controller within the
 // attempt (disruptions). On several, the Job fails as a whole, and the next attempt
@@ -110,7 +114,7 @@
 // is stopped. Stage-out may be down for as long as its trainer runs: what it costs is
 // checkpoints, and stopping the trainer would cost more.
 //
-// To stop an attempt (suspend, startWithin, stalledAfter, ...), why is written to its reason;
+// To stop an attempt (cancel, suspend, startWithin, stalledAfter, ...), why is written to its reason;
 // then the Job is deleted, so that the Pods have their grace period for a last
 // checkpoint; when they are over, the result is written. The Job's own suspend is never
 // touched: with a queue it is Kueue's.

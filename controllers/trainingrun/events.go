@@ -62,6 +62,7 @@ var normalReasons = map[string]bool{
 	v1alpha1.ReasonSuspended:        true,
 	v1alpha1.ReasonResumed:          true,
 	v1alpha1.ReasonRetrying:         true,
+	v1alpha1.ReasonCancelled:        true,
 }
 
 // recordEvents tells of a step that the run has made, and of what holds its end up.
@@ -169,7 +170,7 @@ func action(now v1alpha1.TrainingRunStatus) string {
 		return actionBind
 	case v1alpha1.RunSuspended:
 		return actionSuspend
-	case v1alpha1.RunSucceeded, v1alpha1.RunFailed:
+	case v1alpha1.RunSucceeded, v1alpha1.RunFailed, v1alpha1.RunCancelled:
 		return actionFinish
 	case v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunRunning, v1alpha1.RunPublishing:
 	}

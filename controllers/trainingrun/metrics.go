@@ -106,6 +106,7 @@ func waits(name, help string) prometheus.Histogram {
 // in a counter that begins at one.
 func (m *Metrics) begin() {
 	m.ended.WithLabelValues(string(v1alpha1.RunSucceeded), "", v1alpha1.ReasonPublished)
+	m.ended.WithLabelValues(string(v1alpha1.RunCancelled), "", v1alpha1.ReasonCancelled)
 	for reason, known := range advices {
 		m.ended.WithLabelValues(string(v1alpha1.RunFailed), string(known.blame), reason)
 	}
@@ -212,7 +213,7 @@ func grown(was, is int64) float64 { return float64(max(is-was, 0)) }
 func reasonLabel(reason string) string {
 	switch reason {
 	case "", v1alpha1.ReasonPublished, v1alpha1.ReasonTrained, v1alpha1.ReasonSuspended, v1alpha1.ReasonSuspending, v1alpha1.ReasonPaymentRequired,
-		v1alpha1.ReasonEnding:
+		v1alpha1.ReasonEnding, v1alpha1.ReasonCancelled:
 		return reason
 	}
 	if _, known := advices[reason]; known {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -116,14 +117,15 @@ func set(status *v1alpha1.TrainingRunStatus, condition metav1.Condition, o obser
 
 // refused turns into a verdict that the API server refuses a child (a quota, a
 // policy, or a value that only it can judge), or that the store is away. Other
-// errors say nothing about the run and give the zero verdict.
+// errors say nothing about the run and give the zero verdict; so does a namespace
+// that is being deleted, since the run goes with it.
 func refused(o observed, err error) verdict {
 	var fault *storeFault
 	if errors.As(err, &fault) {
 		return storeWaits(fault)
 	}
 	var create *createError
-	if !errors.As(err, &create) || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
+	if !errors.As(err, &create) || namespaceGoes(err) || !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) {
 		return verdict{}
 	}
 	var status apierrors.APIStatus
@@ -135,6 +137,12 @@ func refused(o observed, err error) verdict {
 		return starting(v1alpha1.ReasonPodRejected, message)
 	}
 	return waiting(v1alpha1.ReasonPodRejected, message)
+}
+
+// namespaceGoes says that the API server takes nothing new into a namespace that is being
+// deleted. The deletion comes to its runs one by one.
+func namespaceGoes(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
 // boundDataset is the snapshot that the Job was made with. nil: there is no Job, or it

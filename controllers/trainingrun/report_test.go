@@ -194,6 +194,9 @@ func TestConditionsOfEachState(t *testing.T) {
 		"succeeded": {verdict{State: v1alpha1.RunSucceeded, Reason: v1alpha1.ReasonPublished}, true, shown{
 			"DatasetBound": "True Bound", "Running": "False Trained", "ArtifactsPublished": "True Published", "Complete": "True Published",
 		}},
+		"cancelled": {verdict{State: v1alpha1.RunCancelled, Reason: "Why"}, true, shown{
+			"DatasetBound": "True Bound", "Running": "False Why", "ArtifactsPublished": "False Why", "Cancelled": "True Why",
+		}},
 		"failed before it had a Job": {verdict{State: v1alpha1.RunFailed, Reason: "Why"}, false, shown{
 			"DatasetBound": "False Why", "Running": "False Why", "ArtifactsPublished": "False Why", "Failed": "True Why",
 		}},
@@ -301,6 +304,9 @@ func TestReportOfAnError(t *testing.T) {
 		"an API server that is away leaves the status alone": {
 			&createError{"Job", apierrors.NewInternalError(errors.New("etcd"))}, "", "",
 		},
+		"a namespace that goes, and its runs with it, is no news about the run": {
+			&createError{"Job", terminating(jobs)}, "", "",
+		},
 		"a refused finalizer is no news about the run": {
 			apierrors.NewForbidden(v1alpha1.Resource("trainingruns"), "r", errors.New("no")), "", "",
 		},
@@ -321,6 +327,13 @@ func TestReportOfAnError(t *testing.T) {
 			}
 		})
 	}
+}
+
+// terminating is what the API server says of something new in a namespace that goes.
+func terminating(of schema.GroupResource) error {
+	err := apierrors.NewForbidden(of, "r", errors.New("unable to create new content in namespace n because it is being terminated"))
+	err.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause, Field: "metadata.namespace"}}
+	return err
 }
 
 // What fails at the end of a deleted run is a matter of its artifacts, and does not

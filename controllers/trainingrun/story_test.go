@@ -560,6 +560,28 @@ func TestStoryAQuotaRefusesTheJob(t *testing.T) {
 	}
 }
 
+// TestStoryTheNamespaceIsDeleted before a run has its Job: that nothing new is taken there
+// is no news about the run, which goes with it.
+func TestStoryTheNamespaceIsDeleted(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, func(s *stage) {
+		s.readyDataset()
+		s.must(s.client.Create(s.t.Context(), s.newRun("r")))
+		s.must(s.client.Delete(s.t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}))
+	})
+	run := &v1alpha1.TrainingRun{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "r"}}
+	s.eventually(func() string {
+		s.must(s.client.Get(t.Context(), client.ObjectKeyFromObject(run), run))
+		if !slices.Contains(run.Finalizers, v1alpha1.FinalizerRun) || s.looks.count.Load() < 6 {
+			return "the operator has not tried to start the run, and looked again"
+		}
+		return ""
+	})
+	if run.Status.Reason != "" {
+		t.Errorf("the run says %s: %s", run.Status.Reason, run.Status.Message)
+	}
+}
+
 func TestStoryFinishedRunsAreNotWritten(t *testing.T) {
 	t.Parallel()
 	const count = 200

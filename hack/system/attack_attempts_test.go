@@ -28,6 +28,7 @@ func plainSpec() corev1.PodSpec {
 			Name: "trainer", Image: unrulyImage,
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: ptr.To(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				ReadOnlyRootFilesystem: ptr.To(true),
 			},
 		}},
 	}
@@ -51,7 +52,7 @@ func podYAML(labels, container, spec string) string {
   containers: [{name: trainer, image: 'lethe.dev/unruly:dev', %s}], %s}}`, labels, container, spec)
 }
 
-const restrictedYAML = `securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}`
+const restrictedYAML = `securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}`
 
 // runYAML is a run without GPUs. More is of its spec, in lines.
 func runYAML(name, dataset, more string) string {
@@ -94,6 +95,7 @@ const (
 	apps        = "apps/v1"
 	batch       = "batch/v1"
 	networking  = "networking.k8s.io/v1"
+	kueue       = "kueue.x-k8s.io/v1beta1"
 	rbac        = "rbac.authorization.k8s.io/v1"
 	restricted  = `violates PodSecurity "restricted`
 	byOperator  = "are made and changed by the operator alone"
@@ -153,6 +155,11 @@ var attempts = map[string]struct{ as, verb, path, body, says string }{
 	"pod: exec into stage-out":                    {"user", "POST", core(podsPath+"/{pod}/exec") + "&command=env&stdout=true&container=stage-out", "", stagersHold},
 	"pod: exec into stage-out, by GET":            {"owner", "GET", core(podsPath+"/{pod}/exec") + "&command=env&stdout=true&container=stage-out", "", stagersHold},
 	"pod: exec without a container":               {"user", "POST", core(podsPath+"/{pod}/exec") + "&command=env&stdout=true", "", stagersHold},
+	"pod: another runtime":                        {"owner", "POST", core(podsPath), podYAML("", restrictedYAML, "runtimeClassName: '{weak}'"), "RuntimeClass of its tier"},
+	"pod: an image to write into":                 {"owner", "POST", core(podsPath), podYAML("", "securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}", ""), "do not write into their images"},
+	"pod: attach to stage-in":                     {"owner", "POST", core(podsPath+"/{pod}/attach") + "&stdin=true&container=stage-in", "", stagersHold},
+	"pod: attach without a container":             {"user", "POST", core(podsPath+"/{pod}/attach") + "&stdout=true", "", stagersHold},
+	"pod: attach to stage-out, by GET":            {"owner", "GET", core(podsPath+"/{pod}/attach") + "&stdout=true&container=stage-out", "", stagersHold},
 	"pod: attach to stage-out":                    {"user", "POST", core(podsPath+"/{pod}/attach") + "&stdout=true&container=stage-out", "", stagersHold},
 	"workload: a Job with the labels of a run":    {"user", "POST", group(batch, "{a}", "jobs"), jobYAML("labels: {lethe.dev/run: mine, lethe.dev/run-uid: x}"), runsLabels},
 	"workload: a Job":                             {"user", "POST", group(batch, "{a}", "jobs"), jobYAML(""), byOperator},
@@ -165,6 +172,36 @@ var attempts = map[string]struct{ as, verb, path, body, says string }{
 	"workload: a Deployment":                      {"user", "POST", group(apps, "{a}", "deployments"), "{apiVersion: apps/v1, kind: Deployment, metadata: {name: evil}, spec: {selector: {matchLabels: {app: evil}}, template: {metadata: {labels: {app: evil}}, spec: {containers: [{name: c, image: 'lethe.dev/unruly:dev'}]}}}}", byOperator},
 	"workload: a claim of a disk":                 {"user", "POST", core("{a}/persistentvolumeclaims"), "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: evil}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}", byOperator},
 	"workload: a budget that stops drains":        {"user", "POST", group("policy/v1", "{a}", "poddisruptionbudgets"), "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: evil}, spec: {maxUnavailable: 0, selector: {}}}", byOperator},
+	"connect: into another tenant's trainer":      {"owner", "POST", core("{b}/pods/theirs-0/exec") + "&command=env&stdout=true&container=trainer", "", noRight},
+	"connect: attach to another tenant's trainer": {"owner", "POST", core("{b}/pods/theirs-0/attach") + "&stdout=true&container=trainer", "", noRight},
+	"connect: a port of another tenant's Pod":     {"owner", "POST", core("{b}/pods/theirs-0/portforward") + "&ports=8080", "", noRight},
+	"connect: a port of the operator":             {"owner", "POST", core("lethe-system/pods/{operator-pod}/portforward") + "&ports=9443", "", noRight},
+	"connect: a page of another tenant's Pod":     {"owner", "GET", core("{b}/pods/theirs-0:8080/proxy/"), "", noRight},
+	"connect: a page of the operator":             {"owner", "GET", core("lethe-system/pods/https:{operator-pod}:9443/proxy/v1/stage"), "", noRight},
+	"connect: the operator's metrics":             {"owner", "GET", core("lethe-system/services/https:lethe-metrics:8443/proxy/metrics"), "", noRight},
+	"connect: the API server, by its Service":     {"owner", "GET", core("default/services/https:kubernetes:443/proxy/api"), "", noRight},
+	"connect: the node's list of Pods":            {"owner", "GET", "/api/v1/nodes/lethe-lab/proxy/pods", "", noRight},
+	"connect: the node's files":                   {"owner", "GET", "/api/v1/nodes/lethe-lab/proxy/logs/", "", noRight},
+	"connect: run something on the node":          {"owner", "POST", "/api/v1/nodes/lethe-lab/proxy/run/{a}/{pod}/stage-out?cmd=env", "", noRight},
+	"connect: the node's list of Pods, as user":   {"user", "GET", "/api/v1/nodes/lethe-lab/proxy/pods", "", noRight},
+	"connect: a Service that is another's":        {"owner", "POST", core("{a}/services"), "{apiVersion: v1, kind: Service, metadata: {name: evil}, spec: {type: ExternalName, externalName: lethe-metrics.lethe-system.svc}}", byOperator},
+	"connect: an address that is another's":       {"owner", "POST", core("{a}/endpoints"), "{apiVersion: v1, kind: Endpoints, metadata: {name: evil}, subsets: [{addresses: [{ip: 10.77.0.1}], ports: [{port: 10250}]}]}", byOperator},
+	"connect: an address, in a slice":             {"owner", "POST", group("discovery.k8s.io/v1", "{a}", "endpointslices"), "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: evil}, addressType: IPv4, endpoints: [{addresses: [10.77.0.1]}], ports: [{port: 10250}]}", byOperator},
+	"connect: an address for a Pod":               {"owner", "MERGE", core(podsPath + "/{pod}/status"), `{"status":{"podIP":"10.77.0.1","podIPs":[{"ip":"10.77.0.1"}]}}`, runsLabels},
+	"queue: another tenant's, by a path":          {"user", "POST", runsIn("{a}"), runYAML("evil", "digits", "  queueName: '{b}/queue'\n"), "should match"},
+	"queue: another tenant's, by a field":         {"user", "POST", runsIn("{a}"), runYAML("evil", "digits", "  queueNamespace: '{b}'\n"), "unknown field \"spec.queueNamespace\""},
+	"queue: one in another tenant's namespace":    {"owner", "POST", group(kueue, "{b}", "localqueues"), queueYAML, noRight},
+	"queue: see another tenant's":                 {"owner", "GET", group(kueue, "{b}", "localqueues"), "", noRight},
+	"queue: the cluster's own":                    {"owner", "GET", "/apis/" + kueue + "/clusterqueues", "", noRight},
+	"queue: admit its own run":                    {"owner", "MERGE", group(batch, "{a}", "jobs/{job}"), `{"spec":{"suspend":false},"metadata":{"labels":{"kueue.x-k8s.io/queue-name":"queue"}}}`, runsLabels},
+	"disk: negative":                              {"user", "POST", runsIn("{a}"), resourcesYAML(`ephemeralStorage: "-1Gi"`), notPositive},
+	"disk: with a huge exponent":                  {"user", "POST", runsIn("{a}"), resourcesYAML(`ephemeralStorage: "1e99999"`), "ephemeralStorage"},
+	"disk: a writable root, in a run":             {"user", "POST", runsIn("{a}"), runYAML("evil", "digits", "  trainer: {image: 'lethe.dev/unruly:dev', rootFilesystem: Writable}\n"), "read-only root filesystems"},
+	"disk: a writable root, for a run that is":    {"owner", "MERGE", mine(""), `{"spec":{"trainer":{"rootFilesystem":"Writable"}}}`, "can not be changed"},
+	"disk: a tier that has one":                   {"owner", "MERGE", core("{a}"), `{"metadata":{"annotations":{"lethe.dev/writable-root":"true"}}}`, saysLabels},
+	"runtime: another, in a run":                  {"user", "POST", runsIn("{a}"), runYAML("evil", "digits", "  trainer: {image: 'lethe.dev/unruly:dev', runtimeClassName: '{weak}'}\n"), "unknown field \"spec.trainer.runtimeClassName\""},
+	"runtime: another, for a run's Job":           {"owner", "MERGE", group(batch, "{a}", "jobs/{job}"), `{"spec":{"template":{"spec":{"runtimeClassName":"{weak}"}}}}`, "field is immutable"},
+	"runtime: a class of its own":                 {"owner", "POST", "/apis/node.k8s.io/v1/runtimeclasses", "{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: evil}, handler: runc}", noRight},
 	"run: write its status":                       {"user", "MERGE", mine("/status"), `{"status":{"state":"Succeeded"}}`, noRight},
 	"run: write its status, as owner":             {"owner", "MERGE", mine("/status"), `{"status":{"usage":{"gpuSeconds":0}}}`, "written by the operator alone"},
 	"run: write its status, as owner, by force":   {"owner", "APPLY", mine("/status") + "&fieldManager=lethe-manager&force=true", "{apiVersion: lethe.dev/v1alpha1, kind: TrainingRun, metadata: {name: mine}, status: {state: Succeeded}}", "written by the operator alone"},
@@ -241,6 +278,7 @@ var attempts = map[string]struct{ as, verb, path, body, says string }{
 const (
 	spyYAML     = `{"spec":{"ephemeralContainers":[{"name":"spy","image":"lethe.dev/unruly:dev","targetContainerName":"stage-out","securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}`
 	bindingYAML = "{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: evil}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}, subjects: [{kind: ServiceAccount, name: mallory, namespace: '{a}'}]}"
+	queueYAML   = "{apiVersion: " + kueue + ", kind: LocalQueue, metadata: {name: evil}, spec: {clusterQueue: all}}"
 	quotaPatch  = `{"spec":{"hard":{"requests.nvidia.com/gpu":"64"}}}`
 )
 

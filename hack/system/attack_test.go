@@ -20,6 +20,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	nodev1 "k8s.io/api/node/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,13 +42,19 @@ const brokerURL = "https://10.77.0.1:30443"
 // makes one, with what was there before it became a tenant.
 func newTenant(t *testing.T, gpus int, before ...client.Object) (ns string) {
 	t.Helper()
+	return newTenantOf(t, "", gpus, before...)
+}
+
+// newTenantOf is a tenant of a tier; "": of the default one.
+func newTenantOf(t *testing.T, tier string, gpus int, before ...client.Object) (ns string) {
+	t.Helper()
 	ns = newNamespace(t)
 	for _, o := range before {
 		o.SetNamespace(ns)
 		create(t, o)
 	}
 	setNamespace(t, ns, fmt.Sprintf(
-		`{"metadata":{"labels":{"lethe.dev/tenant":"t-%s"},"annotations":{"lethe.dev/gpu-allowance":"%d"}}}`, ns, gpus))
+		`{"metadata":{"labels":{"lethe.dev/tenant":"t-%s"},"annotations":{"lethe.dev/gpu-allowance":"%d","lethe.dev/tier":%q}}}`, ns, gpus, tier))
 	eventually(t, ns+" to be a tenant", func(ctx context.Context) (bool, string, error) {
 		var namespace corev1.Namespace
 		err := lab.kube.Get(ctx, client.ObjectKey{Name: ns}, &namespace)
@@ -221,8 +228,10 @@ func forged(ns, pod, uid string) string {
 
 // land is where the attacks happen: the attacker's tenant a, and the other's, b.
 type land struct {
-	a, b   string
-	pod    corev1.Pod
+	a, b string
+	pod  corev1.Pod
+	// weak is a RuntimeClass that is there, and not the tier's.
+	weak   string
 	theirs v1alpha1.TrainingRun
 	secret v1alpha1.DatasetRetention
 	// attackers by what they may do: "user" has the roles lethe-user and edit in a, "owner"
@@ -251,7 +260,7 @@ func newLand(t *testing.T) *land {
 	if len(pods) != 1 {
 		t.Fatalf("the run has %d Pods, want 1", len(pods))
 	}
-	l.pod = pods[0]
+	l.pod, l.weak = pods[0], weakRuntime(t, l.a)
 	bind(t, l.a, "mallory", "lethe-user", "edit")
 	bind(t, l.a, "owner", "cluster-admin")
 	user := accountToken(t, l.a, "mallory", "", "")
@@ -261,8 +270,33 @@ func newLand(t *testing.T) *land {
 		"operator": newAttacker(t, user, v1alpha1.OperatorUser),
 	}
 	l.names = strings.NewReplacer("{a}", l.a, "{b}", l.b, "{pod}", l.pod.Name, "{job}", l.pod.OwnerReferences[0].Name,
-		"{secret-uid}", string(l.secret.UID))
+		"{operator-pod}", operatorPod(t), "{weak}", l.weak, "{secret-uid}", string(l.secret.UID))
 	return l
+}
+
+func operatorPod(t *testing.T) string {
+	t.Helper()
+	var pods corev1.PodList
+	if err := lab.kube.List(t.Context(), &pods, client.InNamespace(operatorNamespace), client.MatchingLabels{"app.kubernetes.io/name": "lethe-manager"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(pods.Items) == 0 {
+		t.Fatal("the operator has no Pod")
+	}
+	return pods.Items[0].Name
+}
+
+// weakRuntime makes a RuntimeClass beside those of the tiers.
+func weakRuntime(t *testing.T, ns string) (name string) {
+	t.Helper()
+	class := &nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: "weak-" + ns}, Handler: "runc"}
+	create(t, class)
+	t.Cleanup(func() {
+		if err := lab.kube.Delete(context.Background(), class); err != nil {
+			t.Errorf("delete a RuntimeClass: %v", err)
+		}
+	})
+	return class.Name
 }
 
 // oldDeployment is from before the namespace was a tenant.
@@ -398,6 +432,17 @@ func brokerAttempts(t *testing.T, l *land) map[string]struct {
 	}
 }
 
+// slip is a Pod that an administrator makes in a tenant's namespace, whom nothing else
+// stops.
+func slip(l *land, change func(*corev1.PodSpec)) func(*testing.T) error {
+	return func(t *testing.T) error {
+		t.Helper()
+		p := plainPod(l.a, "slip")
+		change(&p.Spec)
+		return lab.kube.Create(t.Context(), p, client.DryRunAll)
+	}
+}
+
 // patientAttempts are taken by the API server, and come to nothing: what the attacker
 // wants is not his, so that in his own namespace it is not there.
 func patientAttempts(l *land) map[string]struct {
@@ -432,6 +477,10 @@ func patientAttempts(l *land) map[string]struct {
 		"data: another tenant's dataset by its name in DNS": {comes("by-dns", "secret.{b}", ""), v1alpha1.ReasonDatasetNotFound},
 		"data: resume from another tenant's run": {
 			comes("resumes", "digits", "  checkpoint: {resume: From, from: {runName: theirs}}\n"), v1alpha1.ReasonCheckpointNotFound,
+		},
+		"runtime: another, by an administrator's slip": {slip(l, func(spec *corev1.PodSpec) { spec.RuntimeClassName = &l.weak }), "RuntimeClass of its tier"},
+		"disk: an image to write into, by an administrator's slip": {
+			slip(l, func(spec *corev1.PodSpec) { spec.Containers[0].SecurityContext.ReadOnlyRootFilesystem = nil }), "do not write into their images",
 		},
 		"data: a dataset that has another's UID and place": {func(t *testing.T) error {
 			t.Helper()

@@ -68,6 +68,9 @@ func TestRunsThatCanNotStart(t *testing.T) {
 		"no-image": {aRun(ns, "no-image", "digits", func(r *v1alpha1.TrainingRun) {
 			r.Spec.Trainer.Image = "registry.invalid/nothing:1"
 		}), v1alpha1.ReasonImagePull},
+		"no-such-gpu": {aRun(ns, "no-such-gpu", "digits", func(r *v1alpha1.TrainingRun) {
+			r.Spec.Nodes.GPUProduct = "NVIDIA-FROM-TOMORROW"
+		}), v1alpha1.ReasonNoSuchGPU},
 		"no-room": {aRun(ns, "no-room", "digits", func(r *v1alpha1.TrainingRun) {
 			many := int32(5)
 			r.Spec.Nodes.GPUsPerNode = &many

@@ -77,6 +77,10 @@ func TestMain(m *testing.M) {
 		log.Fatalf("system tests: %v\nIs the lab up? make lab-status", err)
 	}
 	code := m.Run()
+	if err := checkRights(); err != nil {
+		fmt.Printf("FAIL: %v\n", err)
+		code = max(code, 1)
+	}
 	if lab.aged != "" {
 		// The rest is the operator's work, and of no interest any more.
 		_, _ = command(context.Background(), tool("kubectl"), "delete", "namespace", lab.aged, "--wait=false")

@@ -67,16 +67,7 @@ func TestLateWriter(t *testing.T) {
 // uploader gives the store as a person sees it who uploads to a dataset.
 func uploader(t *testing.T, ns, dataset string) *objectstore.Client {
 	t.Helper()
-	token := strings.TrimSpace(kubectl(t, "-n", ns, "create", "token", "lethe-uploader"))
-	var broker corev1.ConfigMap
-	if err := lab.kube.Get(t.Context(), client.ObjectKey{Namespace: discovery.Namespace, Name: discovery.ConfigMapName}, &broker); err != nil {
-		t.Fatal(err)
-	}
-	ask, err := brokerclient.New(broker.Data[discovery.KeyURL], []byte(broker.Data[discovery.KeyCA]), func() (string, error) { return token, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	grant, err := ask.Upload(t.Context(), ns, dataset)
+	grant, err := brokerOf(t, ns).Upload(t.Context(), ns, dataset)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +85,21 @@ func uploader(t *testing.T, ns, dataset string) *objectstore.Client {
 		t.Fatal(err)
 	}
 	return store.UnderKey(key)
+}
+
+// brokerOf is how the uploader of a namespace asks the broker.
+func brokerOf(t *testing.T, ns string, options ...brokerclient.Option) *brokerclient.Client {
+	t.Helper()
+	token := strings.TrimSpace(kubectl(t, "-n", ns, "create", "token", "lethe-uploader"))
+	var broker corev1.ConfigMap
+	if err := lab.kube.Get(t.Context(), client.ObjectKey{Namespace: discovery.Namespace, Name: discovery.ConfigMapName}, &broker); err != nil {
+		t.Fatal(err)
+	}
+	ask, err := brokerclient.New(broker.Data[discovery.KeyURL], []byte(broker.Data[discovery.KeyCA]), func() (string, error) { return token, nil }, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ask
 }
 
 // reluctant is a body whose first half comes at once, and then a chunk now and then,

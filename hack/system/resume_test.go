@@ -76,7 +76,7 @@ func TestDrainedNodeResumes(t *testing.T) {
 // twice.
 func TestOperatorRestartsWhileTraining(t *testing.T) {
 	ns := journey(t)
-	create(t, unruly(ns, "alone", 60, nil, hardware(1, 1)))
+	create(t, unruly(ns, "alone", 40, nil, hardware(1, 1)))
 	waitFor(t, ns, "alone", "to its tenth step", func(s v1alpha1.TrainingRunStatus) bool {
 		return s.Progress != nil && s.Progress.Step != nil && *s.Progress.Step >= 10
 	})
@@ -85,7 +85,7 @@ func TestOperatorRestartsWhileTraining(t *testing.T) {
 	run := waitRun(t, ns, "alone", v1alpha1.RunSucceeded)
 	kubectl(t, "-n", operatorNamespace, "rollout", "status", "deploy/lethe-manager", "--timeout=2m")
 	assertAttempts(t, run, v1alpha1.AttemptSucceeded)
-	if trail := trailOf(t, run); len(trail) != 1 || trail[0].To != 60 {
+	if trail := trailOf(t, run); len(trail) != 1 || trail[0].To != 40 {
 		t.Errorf("the trail is %+v, want one process for all steps", trail)
 	}
 	var after corev1.Pod

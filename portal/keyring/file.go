@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,8 +35,8 @@ func number(id string) int {
 	return n
 }
 
-// Load reads a key file. It refuses one that others than its owner may read, and one that
-// is not in every detail what Create and Rotate write.
+// Load reads a key file. It refuses one that others than its owner may read (of root's, others
+// than its group), and one that is not in every detail what Create and Rotate write.
 func Load(path string) (*Ring, error) {
 	text, err := read(path)
 	if err != nil {
@@ -110,8 +111,8 @@ func read(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a file", path)
 	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, fmt.Errorf("%s may be read or written by others (mode %04o): chmod 600 it", path, perm)
+	if perm := info.Mode().Perm(); !private(perm, ownerOf(info), os.Geteuid()) {
+		return nil, fmt.Errorf("%s may be read or written by others (mode %04o): chmod 600 it, or 640 where root owns it and the portal is not root", path, perm)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -121,6 +122,20 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is too long to be a key file", path)
 	}
 	return text, nil
+}
+
+// private reports whether a file is read by nobody but its owner, root, and this process.
+//
+// A file of root's may let its group read it, though no more, if we are not root: that we
+// could open it says that its group is one of ours, and root reads everything anyway. It is
+// PostgreSQL's rule for the keys of its TLS, and the only one that a Secret of Kubernetes can
+// meet: its files belong to root and to the group of the Pod, never to the user in it. An
+// owner of -1 is not known.
+func private(perm fs.FileMode, owner, self int) bool {
+	if owner == 0 && self > 0 {
+		return perm&^0o640 == 0
+	}
+	return perm&0o077 == 0
 }
 
 // parse takes a file's text. Its errors hold nothing of it but names of keys.

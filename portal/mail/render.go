@@ -8,6 +8,7 @@ import (
 	"html/template"
 	netmail "net/mail"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -18,8 +19,11 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// maxShown is how much of a value is shown, in characters.
-const maxShown = 100
+// How much of a value and of a text is shown, in characters.
+const (
+	maxShown = 100
+	maxText  = 1000
+)
 
 //go:embed layout.html
 var layoutText string
@@ -45,6 +49,8 @@ type content struct {
 	Say, NotYou              []string
 	Facts                    []fact
 	Action, Rescue           *action
+	// Optional mails say where they are switched off.
+	Optional *action
 }
 
 // render makes a mail of what the outbox holds. An error says that the row can never be
@@ -70,6 +76,9 @@ func (o Options) render(m portal.Mail) (Message, error) {
 		Service: o.Service, Origin: o.Origin, Subject: w.subject,
 		Say: w.say, NotYou: w.notYou, Facts: w.facts, Action: w.action, Rescue: w.rescue,
 	}
+	if slices.Contains(portal.OptionalMails(), m.Kind) {
+		c.Optional = f.page("Choose which mails you get", pathMails)
+	}
 	var html bytes.Buffer
 	if err := layout.Execute(&html, c); err != nil {
 		return Message{}, fmt.Errorf("render a mail of kind %q: %w", m.Kind, err)
@@ -88,14 +97,17 @@ func (o Options) facts(m portal.Mail, made kind) (facts, error) {
 	f := facts{
 		service: o.Service, origin: o.Origin, when: m.Data.Time,
 		browser: shown(m.Data.Browser), country: country(m.Data.Country), name: shown(m.Data.Name), left: m.Data.Left,
+		text: line(m.Data.Text, maxText), ends: m.Data.Until,
 	}
 	if f.when.IsZero() {
 		f.when = m.CreatedAt
 	}
-	if made.purpose == "" {
+	if made.purpose == "" && !made.page {
 		return f, nil
 	}
-	f.until = f.when.Add(made.purpose.Life())
+	if made.purpose != "" {
+		f.until = f.when.Add(made.purpose.Life())
+	}
 	if !ownPath(m.Data.Link) {
 		return facts{}, errors.New("its link is not one of this portal")
 	}
@@ -118,6 +130,14 @@ func ownPath(link string) bool {
 
 // shown is a word of somebody's own or of a browser, as one line without surprises.
 func shown(text string) string {
+	if text = line(text, maxShown); text != "" {
+		return text
+	}
+	return "not known"
+}
+
+// line is a text as one line without surprises, at most so many characters long.
+func line(text string, longest int) string {
 	text = strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return ' '
@@ -125,11 +145,8 @@ func shown(text string) string {
 		return c
 	}, strings.ToValidUTF8(text, " "))
 	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > maxShown {
-		text = string(runes[:maxShown-1]) + "…"
-	}
-	if text == "" {
-		return "not known"
+	if runes := []rune(text); len(runes) > longest {
+		text = string(runes[:longest-1]) + "…"
 	}
 	return text
 }

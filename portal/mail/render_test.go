@@ -42,6 +42,22 @@ func example(kind portal.MailKind) portal.Mail {
 			Name: "laptop <work>", Left: 7,
 		},
 	}
+	switch kind { //nolint:exhaustive // The others have nothing of their own.
+	case portal.MailRunFailed:
+		m.Data.Text = "Your program ended with exit code 137: it used more memory than it had asked for. Ask for more, or use less."
+	case portal.MailRunStopped:
+		m.Data.Text = "It had used 3 GPU hours, as many as it was allowed."
+	case portal.MailDatasetExpires:
+		m.Data.Until = noon.Add(3*24*time.Hour + time.Hour)
+	case portal.MailDatasetErased:
+		m.Data.Text = "sha256:" + strings.Repeat("0123456789abcdef", 4)
+	}
+	switch kind { //nolint:exhaustive // Only these have a page of their own.
+	case portal.MailRunStarted, portal.MailRunFinished, portal.MailRunFailed, portal.MailRunStopped:
+		m.Data.Link, m.Data.Name = "/runs/abcdefghijkmnpqrstuvwxyz23", "Speech <second try>"
+	case portal.MailDatasetExpires, portal.MailDatasetErased:
+		m.Data.Link, m.Data.Name = "/datasets/abcdefghijkmnpqrstuvwxyz23", "Speech <second try>"
+	}
 	if kind == portal.MailRoleChanged {
 		m.Data.Name = string(portal.RoleSecurity)
 	}
@@ -211,6 +227,8 @@ func TestOnlyWhoIsToHaveALinkGetsIt(t *testing.T) {
 	t.Parallel()
 	linked := []portal.MailKind{
 		portal.MailVerify, portal.MailResetPassword, portal.MailConfirmNewEmail, portal.MailEmailChanged, portal.MailConfirmDevice,
+		portal.MailRunStarted, portal.MailRunFinished, portal.MailRunFailed, portal.MailRunStopped,
+		portal.MailDatasetExpires, portal.MailDatasetErased,
 	}
 	for _, kind := range portal.MailKinds() {
 		m := example(kind)
@@ -220,6 +238,62 @@ func TestOnlyWhoIsToHaveALinkGetsIt(t *testing.T) {
 		}
 		if strings.Contains(message.Subject, "abcdef") {
 			t.Errorf("%s: the subject has the secret", kind)
+		}
+	}
+}
+
+func TestOptionalMailsSayWhereTheyAreSwitchedOff(t *testing.T) {
+	t.Parallel()
+	for _, kind := range portal.MailKinds() {
+		text := words(render(t, example(kind)).Text)
+		optional := slices.Contains(portal.OptionalMails(), kind)
+		if got := strings.Contains(text, "/account/mails"); got != optional {
+			t.Errorf("%s: says where it is switched off: %v, want %v", kind, got, optional)
+		}
+		if got := strings.Contains(text, "can't be switched off"); got == optional {
+			t.Errorf("%s: says that it can't be: %v", kind, got)
+		}
+	}
+}
+
+func TestWhenADatasetWillBeErased(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		left time.Duration
+		want string
+	}{
+		"a week":              {7 * 24 * time.Hour, "erased in 7 days:"},
+		"a little less":       {7*24*time.Hour - time.Minute, "erased in 7 days:"},
+		"a day":               {24 * time.Hour, "erased in a day:"},
+		"hours":               {23 * time.Hour, "erased in less than a day:"},
+		"the mail comes late": {-time.Hour, "erased in less than a day:"},
+	} {
+		m := example(portal.MailDatasetExpires)
+		m.Data.Until = noon.Add(test.left)
+		text := words(render(t, m).Text)
+		if !strings.Contains(text, test.want) {
+			t.Errorf("%s: no %q in:\n%s", name, test.want, text)
+		}
+	}
+	m := example(portal.MailDatasetExpires)
+	m.Data.Until = time.Time{}
+	if text := words(render(t, m).Text); !strings.Contains(text, "erased soon:") || strings.Contains(text, "0001") {
+		t.Errorf("a time that is not known:\n%s", text)
+	}
+}
+
+func TestWhatIsToldOfAFailure(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ text, want string }{
+		"a hint":                       {"Use less memory.", "UTC. Use less memory. Its page"},
+		"no hint":                      {"", "UTC. Its page"},
+		"one line of many":             {"a\r\n.\r\nb", "UTC. a . b Its page"},
+		"the beginning of a long text": {strings.Repeat("ä", 2000), strings.Repeat("ä", 999) + "… Its page"},
+	} {
+		m := example(portal.MailRunFailed)
+		m.Data.Text = test.text
+		if text := words(render(t, m).Text); !strings.Contains(text, test.want) {
+			t.Errorf("%s: no %q in:\n%s", name, test.want, text)
 		}
 	}
 }
@@ -328,7 +402,7 @@ func FuzzHeaders(f *testing.F) {
 		kinds := portal.MailKinds()
 		m := example(kinds[int(kind)%len(kinds)])
 		m.To, m.ID = portal.Email(to), portal.MailID(id)
-		m.Data.Link, m.Data.Browser, m.Data.Country, m.Data.Name = link, browser, country, name
+		m.Data.Link, m.Data.Browser, m.Data.Country, m.Data.Name, m.Data.Text = link, browser, country, name, name
 		message, err := mail.Render(options(), m)
 		if err != nil {
 			return

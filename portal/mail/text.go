@@ -33,13 +33,27 @@ func (c content) text() string {
 	if c.Rescue != nil {
 		write(c.Rescue.text()...)
 	}
+	reason := alwaysSent
+	if c.Optional != nil {
+		reason = sometimesSent
+	}
 	// The line before it tells mail programs that the rest is a signature.
 	b.WriteString(strings.Join([]string{
 		"-- ", fmt.Sprintf("%s, %s", c.Service, c.Origin),
-		wrap("This mail is about your account, so it can't be switched off. We never ask for a password or a code by mail."), "",
+		wrap(reason + " " + neverAsked), "",
 	}, "\n"))
+	if c.Optional != nil {
+		b.WriteString(strings.Join(append(c.Optional.text(), ""), "\n"))
+	}
 	return b.String()
 }
+
+// What stands under each mail. The layout of the HTML says the same.
+const (
+	alwaysSent    = "This mail is about your account, so it can't be switched off."
+	sometimesSent = "You can do without mails like this one."
+	neverAsked    = "We never ask for a password or a code by mail."
+)
 
 func (a action) text() []string {
 	lines := []string{a.Label + ":", a.URL}

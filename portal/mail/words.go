@@ -40,12 +40,13 @@ const (
 	pathTokens    = "/account/tokens"
 	pathTwoFactor = "/account/two-factor"
 	pathRecovery  = "/account/recovery-codes"
+	pathMails     = "/account/mails"
 )
 
 // Paths are the pages of the portal that mails lead to by themselves, besides the links
 // with secrets in MailData. A test of the program holds them against its routes.
 func Paths() []string {
-	return []string{pathForgot, pathSignIn, pathSessions, pathTokens, pathTwoFactor, pathRecovery}
+	return []string{pathForgot, pathSignIn, pathSessions, pathTokens, pathTwoFactor, pathRecovery, pathMails}
 }
 
 // kind is how one kind of mail is made.
@@ -55,6 +56,8 @@ type kind struct {
 	purpose portal.Purpose
 	// idle reports that the mail is of no use once its link has expired.
 	idle bool
+	// page reports that the mail's data has the path of a page, which stays.
+	page bool
 }
 
 // kinds are all of them. A test holds it against portal.MailKinds.
@@ -78,6 +81,13 @@ var kinds = map[portal.MailKind]kind{
 	portal.MailAccountDisabled:   {words: accountDisabled},
 	portal.MailAccountEnabled:    {words: accountEnabled},
 	portal.MailRoleChanged:       {words: roleChanged},
+
+	portal.MailRunStarted:     {words: runStarted, page: true},
+	portal.MailRunFinished:    {words: runFinished, page: true},
+	portal.MailRunFailed:      {words: runFailed, page: true},
+	portal.MailRunStopped:     {words: runStopped, page: true},
+	portal.MailDatasetExpires: {words: datasetExpires, page: true},
+	portal.MailDatasetErased:  {words: datasetErased, page: true},
 }
 
 // facts are what a mail is filled in with, all of it fit to be shown.
@@ -90,6 +100,10 @@ type facts struct {
 	country         string
 	name            string
 	left            int
+	// text is more of what happened; "" for nothing.
+	text string
+	// ends is when something will be; zero where nothing is told of that.
+	ends time.Time
 }
 
 // at is when it happened.

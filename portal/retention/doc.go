@@ -1,6 +1,6 @@
 // Package retention removes what has been kept for as long as it may be: security events
-// after 90 days (promise P20), sessions, devices, links, counts of failures and mails
-// when they are of no use any more.
+// after 90 days (promise P20), sessions, devices, links, counts of failures, mails,
+// and notices of runs and datasets that are gone, when they are of no use any more.
 //
 // What a hold keeps stays, row by row, and goes at the next sweep after its release.
 // Nothing here remembers what was swept, so there is nothing to re-arm: each sweep looks

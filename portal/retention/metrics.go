@@ -37,6 +37,7 @@ func newMetrics(into prometheus.Registerer) (*metrics, error) {
 func (m *metrics) count(r Report) {
 	for what, n := range map[string]int{
 		"events": r.Events, "sessions": r.Sessions, "links": r.Links, "throttles": r.Throttles, "mails": r.Mails,
+		"notices": r.Notices,
 	} {
 		m.removed.WithLabelValues(what).Add(float64(n))
 	}

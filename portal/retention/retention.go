@@ -47,6 +47,8 @@ type Report struct {
 	Links     int
 	Throttles int
 	Mails     int
+	// Notices are of runs and datasets that are gone.
+	Notices int
 }
 
 // Sweeper removes what has been kept long enough.
@@ -101,6 +103,9 @@ func (s *Sweeper) Sweep(ctx context.Context) (Report, error) {
 		}},
 		{"mails", &report.Mails, func(ctx context.Context, tx portal.Tx) (int, error) {
 			return tx.PurgeMails(ctx, now.Add(-portal.MailRetention))
+		}},
+		{"notices", &report.Notices, func(ctx context.Context, tx portal.Tx) (int, error) {
+			return tx.PurgeNotices(ctx, now.Add(-portal.MailRetention))
 		}},
 	}
 	for _, other := range others {
@@ -180,7 +185,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			s.options.Log.Error("What is due to be removed could not be removed.", "error", err)
 		case err == nil && report != Report{}:
 			s.options.Log.Info("What was due to be removed was removed.",
-				"events", report.Events, "sessions", report.Sessions, "links", report.Links, "throttles", report.Throttles, "mails", report.Mails)
+				"events", report.Events, "sessions", report.Sessions, "links", report.Links, "throttles", report.Throttles,
+				"mails", report.Mails, "notices", report.Notices)
 		}
 		select {
 		case <-ctx.Done():

@@ -217,6 +217,7 @@ func TestEverythingElseGoesWhenItIsOfNoUse(t *testing.T) {
 			tx.AddMail(ctx, portal.Mail{ID: "waits", Account: w.ada.ID, To: w.ada.Email, Kind: portal.MailNewDevice, CreatedAt: start, DueAt: start}),
 			tx.AddMail(ctx, portal.Mail{ID: "given", Account: w.ada.ID, To: w.ada.Email, Kind: portal.MailNewDevice, CreatedAt: start, DueAt: start}),
 			tx.MailSent(ctx, "sent", start),
+			tx.TakeNotice(ctx, "a run that is gone", portal.MailRunFinished, start),
 			tx.MailFailed(ctx, "given", start, time.Time{}),
 		)
 	})
@@ -229,7 +230,7 @@ func TestEverythingElseGoesWhenItIsOfNoUse(t *testing.T) {
 		{portal.PurposeReset.Life(), retention.Report{Links: 1}},
 		{portal.SessionIdle, retention.Report{Sessions: 1}},
 		{min(portal.MailRetention, portal.ThrottleRetention) - time.Second, retention.Report{}},
-		{max(portal.MailRetention, portal.ThrottleRetention) + time.Second, retention.Report{Mails: 2, Throttles: 1}},
+		{max(portal.MailRetention, portal.ThrottleRetention) + time.Second, retention.Report{Mails: 2, Throttles: 1, Notices: 1}},
 		{portal.DeviceLife, retention.Report{Sessions: 1}},
 	}
 	for _, step := range steps {
@@ -308,6 +309,7 @@ func TestTheMetrics(t *testing.T) {
 		"lethe_portal_purged_rows_total events":             2,
 		"lethe_portal_purged_rows_total links":              0,
 		"lethe_portal_purged_rows_total mails":              0,
+		"lethe_portal_purged_rows_total notices":            0,
 		"lethe_portal_purged_rows_total sessions":           0,
 		"lethe_portal_purged_rows_total throttles":          0,
 	}
@@ -329,7 +331,7 @@ type sweeps struct {
 }
 
 func (s *sweeps) Write(context.Context, func(context.Context, portal.Tx) error) error {
-	if s.n%5 == 0 {
+	if s.n%6 == 0 {
 		s.at = append(s.at, s.now().Sub(bubble))
 	}
 	s.n++

@@ -6,7 +6,7 @@
 // that is in dialect.go and in the two folders of migrations.
 //
 // Times are kept as microseconds since 1970 UTC in an integer, so that both keep the same;
-// a zero time that means "not yet" is NULL. Texts sort by their bytes in both. Texts that
+// a zero time that means "not yet" is NULL. Durations are nanoseconds. Texts sort by their bytes in both. Texts that
 // only one of the two could keep (zero bytes, broken UTF-8) are refused before.
 //
 // A write is serializable. SQLite has one writer, which takes the lock at the beginning.

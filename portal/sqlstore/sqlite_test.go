@@ -107,6 +107,31 @@ func TestWhatIsPurgedIsInNoFile(t *testing.T) {
 	}
 }
 
+func TestPathsOfADatasetThatWasErasedAreInNoFile(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	store := migrated(t, filepath.Join(folder, "portal.db"))
+	_, tenant := portaltest.AddTenant(t, store)
+	dataset := portaltest.AddDataset(t, store, tenant)
+	canary := "canary-that-must-go"
+	write(t, store, func(ctx context.Context, tx portal.Tx) error {
+		for i := range 200 {
+			if err := tx.PutFile(ctx, portal.File{Dataset: dataset.ID, Path: fmt.Sprint(canary, i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !inFiles(t, folder, canary) {
+		t.Fatal("the test looks in the wrong place: the paths are not there")
+	}
+	dataset.ErasedAt = portaltest.Start
+	write(t, store, func(ctx context.Context, tx portal.Tx) error { return tx.UpdateDataset(ctx, dataset) })
+	if inFiles(t, folder, canary) {
+		t.Error("the paths are still in a file")
+	}
+}
+
 func inFiles(t *testing.T, folder, text string) bool {
 	t.Helper()
 	entries, err := os.ReadDir(folder)

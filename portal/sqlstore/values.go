@@ -44,6 +44,8 @@ func bindOne(arg any) any {
 		return int64(v)
 	case time.Time:
 		return v.UnixMicro()
+	case time.Duration:
+		return int64(v)
 	case maybe:
 		if time.Time(v).IsZero() {
 			return nil

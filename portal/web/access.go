@@ -41,8 +41,12 @@ func (p *probe) WriteHeader(status int)      { p.status = status }
 func (s *Server) serve(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := s.newRequest(w, hr)
+		fail := s.fail
+		if route.Access.json {
+			fail = s.failJSON
+		}
 		if err := s.handle(w, r, route); err != nil { //nolint:contextcheck // A request carries it.
-			s.fail(w, r, err) //nolint:contextcheck // A request carries it.
+			fail(w, r, err)
 		}
 	})
 }
@@ -59,7 +63,7 @@ func (s *Server) handle(w http.ResponseWriter, r *request, route Route) error {
 	if route.Access.level == levelSignedOut && r.who != nil {
 		return s.redirect(w, r, "/account", "")
 	}
-	if route.Method == http.MethodPost {
+	if route.Method == http.MethodPost && !route.Access.json {
 		var err error
 		if r.fields, err = readForm(r.Request); err != nil {
 			return err

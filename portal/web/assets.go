@@ -77,6 +77,9 @@ func (s *Server) static(w http.ResponseWriter, r *request) error {
 	h := w.Header()
 	h.Set("Content-Type", f.mediaType)
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	if r.URL.Path == s.assets.paths[uploadWorker] {
+		h.Set("Content-Security-Policy", workerPolicy)
+	}
 	_, err := w.Write(f.content)
 	return err
 }

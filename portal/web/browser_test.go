@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/auth"
 	"github.com/lethe-dev/lethe/portal/portaltest"
+	"github.com/lethe-dev/lethe/portal/preferences"
 	"github.com/lethe-dev/lethe/portal/review"
 )
 
@@ -47,8 +48,12 @@ func newPortal(t *testing.T) *portalUnderTest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	choices, err := preferences.New(p.store)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.web, err = New(Dependencies{
-		Auth: p.auth, Review: staff, Clients: fakeClients{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Auth: p.auth, Review: staff, Preferences: choices, Clients: fakeClients{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Now: p.clock.Now, Random: random, Browser: func(string) string { return "Firefox on Linux" },
 	}, Options{})
 	if err != nil {

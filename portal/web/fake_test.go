@@ -213,6 +213,17 @@ func (f *fakeAuth) Record(_ context.Context, _ portal.Client, kind portal.EventK
 	return f.errs["Record"]
 }
 
+// fakePreferences fails as its fakeAuth does.
+type fakePreferences struct{ auth *fakeAuth }
+
+func (f fakePreferences) WantedMails(context.Context, portal.Principal) ([]portal.MailKind, error) {
+	return []portal.MailKind{portal.MailRunFailed}, f.auth.err("WantedMails")
+}
+
+func (f fakePreferences) SetWantedMails(context.Context, portal.Principal, []portal.MailKind) error {
+	return f.auth.err("SetWantedMails")
+}
+
 // newFakeAuth has somebody with sessions, tokens and events of every kind.
 func newFakeAuth(t testing.TB) *fakeAuth {
 	t.Helper()

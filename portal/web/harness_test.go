@@ -18,7 +18,7 @@ func fakeServer(t testing.TB, mods ...func(*Dependencies)) (*Server, *fakeAuth) 
 	t.Helper()
 	auth := newFakeAuth(t)
 	with := Dependencies{
-		Auth: auth, Review: fakeReview{}, Clients: fakeClients{},
+		Auth: auth, Review: fakeReview{}, Preferences: fakePreferences{auth}, Runs: newFakeRuns(), Live: fullLive(runIn("Succeeded")), Clients: fakeClients{},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: func() time.Time { return start },
 		Random: portaltest.Random(7), Browser: func(string) string { return "Firefox on Linux" },
 	}

@@ -20,6 +20,16 @@ const (
 	noticeDeviceKnown     notice = "device-known"
 	noticeLinkMailed      notice = "link-mailed"
 	noticeAgain           notice = "again"
+	noticeMailsChosen     notice = "mails-chosen"
+	noticeRunStarted      notice = "run-started"
+	noticeRunCancelled    notice = "run-cancelled"
+	noticeRunSuspended    notice = "run-suspended"
+	noticeRunResumed      notice = "run-resumed"
+	noticeRunDeleted      notice = "run-deleted"
+	noticeFileRemoved     notice = "file-removed"
+	noticeDatasetSealed   notice = "dataset-sealed"
+	noticeRetentionSet    notice = "retention-set"
+	noticeDatasetErasing  notice = "dataset-erasing"
 )
 
 // notices are all of them, with their words. The staff's pages add theirs.
@@ -38,6 +48,16 @@ var notices = map[notice]string{
 	noticeDeviceKnown:     "This browser is confirmed. You can sign in now.",
 	noticeLinkMailed:      "If there is something to confirm for this address, a new link is on its way.",
 	noticeAgain:           "Thank you. Please do that once more: what you had entered was not kept.",
+	noticeMailsChosen:     "Your choice of mails was saved.",
+	noticeRunStarted:      "Your run is on its way. It starts as soon as the cluster has room for it.",
+	noticeRunCancelled:    "The run is being stopped. What it has made is kept.",
+	noticeRunSuspended:    "The run stops at its next checkpoint and gives its GPUs back.",
+	noticeRunResumed:      "The run goes on as soon as there are GPUs for it.",
+	noticeFileRemoved:     "The file was taken out of the dataset.",
+	noticeDatasetSealed:   "The upload is finished. The dataset is being checked.",
+	noticeRetentionSet:    "The data goes earlier now.",
+	noticeDatasetErasing:  "The erase has begun. The receipt appears here when it is done.",
+	noticeRunDeleted:      "The run is being deleted, with its artifacts.",
 }
 
 // noticeOf gives the words of the notice that a browser brought back; "" for none.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -14,6 +15,8 @@ type Page struct {
 	Who *Visitor
 	// Nav is the menu at the side; empty for pages without one.
 	Nav []NavItem
+	// Menu is the one in the header; empty for who is not signed in.
+	Menu []NavItem
 	// Notice says what was just done; "" for nothing.
 	Notice string
 	// Problems are shown above the form, each linked to its field, and beside the field.
@@ -42,7 +45,8 @@ type Visitor struct {
 // NavItem is a line of the menu.
 type NavItem struct {
 	Path, Label string
-	Current     bool
+	// Current marks the part of the site that the page is in, Exact the page itself.
+	Current, Exact bool
 }
 
 // Problem is something that a person has to change. Field is "" when it is no field's.
@@ -72,8 +76,32 @@ func (s *Server) newPage(r *request, title string) Page {
 	p := Page{Service: s.name, Title: title, RequestID: r.client.RequestID, Notice: noticeOf(r.Request), Partial: r.partial()}
 	if r.who != nil {
 		p.Who = &Visitor{Email: string(r.who.Account.Email), Admin: s.adminStart(*r.who)}
+		p.Menu = s.mainMenu(r, p.Who.Admin)
+		if s.runs != nil {
+			p.StartRun = pathNewRun
+		}
 	}
 	return p
+}
+
+// mainMenu is the header's: the parts of the site that there are, for who is signed in.
+func (s *Server) mainMenu(r *request, admin string) []NavItem {
+	var items []NavItem
+	for _, item := range []NavItem{{Path: pathRuns, Label: "Runs"}, {Path: "/datasets", Label: "Datasets"}, {Path: "/receipts", Label: "Receipts"}, {Path: "/account", Label: "Account"}, {Path: admin, Label: "Admin"}} {
+		under := item.Path
+		if item.Path == admin {
+			under = "/admin"
+		} else if _, ok := s.routes["GET "+item.Path]; !ok {
+			continue
+		}
+		if item.Path == "" {
+			continue
+		}
+		item.Exact = r.URL.Path == item.Path
+		item.Current = item.Exact || strings.HasPrefix(r.URL.Path, under+"/")
+		items = append(items, item)
+	}
+	return items
 }
 
 // accountMenu is the menu of a person's own pages.
@@ -84,6 +112,7 @@ var accountMenu = []NavItem{
 	{Path: "/account/email", Label: "Email address"},
 	{Path: "/account/sessions", Label: "Sessions"},
 	{Path: "/account/tokens", Label: "API tokens"},
+	{Path: pathMails, Label: "Mails"},
 	{Path: "/account/history", Label: "Security history"},
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -23,6 +24,8 @@ type Access struct {
 	permission portal.Permission
 	// fresh asks staff for all factors in the last portal.StepUpLife too.
 	fresh bool
+	// json: a script of ours asks, and gets problems as JSON too.
+	json bool
 }
 
 type level int
@@ -46,6 +49,8 @@ var (
 	signedOut = Access{level: levelSignedOut}
 	// signedIn: whoever is not is sent to the sign-in.
 	signedIn = Access{level: levelSignedIn}
+	// signedInScript: the same for a script of ours.
+	signedInScript = Access{level: levelSignedIn, json: true}
 	// steppedUp: signed in, and all factors shown in the last portal.StepUpLife.
 	steppedUp = Access{level: levelSteppedUp, fresh: true}
 )
@@ -75,7 +80,7 @@ func (a Access) String() string {
 
 // Routes is all that the pages answer to.
 func (s *Server) Routes() []Route {
-	return append([]Route{
+	return slices.Concat([]Route{
 		{"GET", "/{$}", anyone, s.landing},
 		{"GET", "/static/{file...}", asset, s.static},
 		{"GET", "/favicon.ico", asset, s.favicon},
@@ -135,5 +140,20 @@ func (s *Server) Routes() []Route {
 		{"POST", "/account/tokens/new", steppedUp, s.createToken},
 		{"POST", "/account/tokens/{id}/revoke", signedIn, s.revokeToken},
 		{"GET", "/account/history", signedIn, s.history},
-	}, s.adminRoutes()...)
+	}, s.mailsRoutes(), s.adminRoutes(), s.clusterRoutes())
+}
+
+// clusterRoutes are those of what there is only with a cluster.
+func (s *Server) clusterRoutes() []Route {
+	var routes []Route
+	if s.runs != nil {
+		routes = append(routes, s.runsRoutes()...)
+	}
+	if s.datasets != nil {
+		routes = append(routes, s.datasetsRoutes()...)
+	}
+	if s.live != nil {
+		routes = append(routes, s.liveRoutes()...)
+	}
+	return routes
 }

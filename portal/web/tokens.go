@@ -50,8 +50,14 @@ var tokenLives = []int{7, 30, 90, 365}
 type tokenPage struct {
 	Page
 	Name   string
-	Scopes []tokenScope
+	Groups []scopesOf
 	Lives  []tokenLife
+}
+
+// scopesOf are the scopes of one noun.
+type scopesOf struct {
+	Name   string
+	Scopes []tokenScope
 }
 
 type tokenScope struct {
@@ -67,8 +73,14 @@ type tokenLife struct {
 // tokenPage is the form with what was chosen.
 func (s *Server) tokenPage(r *request, name string, scopes []portal.Scope, life time.Duration) *tokenPage {
 	page := &tokenPage{Page: s.accountPage(r, "New API token", pathTokens), Name: name}
+	// Scopes of one noun stand together.
 	for _, scope := range portal.Scopes() {
-		page.Scopes = append(page.Scopes, tokenScope{scope, slices.Contains(scopes, scope)})
+		name := scopeGroup(scope)
+		if len(page.Groups) == 0 || page.Groups[len(page.Groups)-1].Name != name {
+			page.Groups = append(page.Groups, scopesOf{Name: name})
+		}
+		group := &page.Groups[len(page.Groups)-1]
+		group.Scopes = append(group.Scopes, tokenScope{scope, slices.Contains(scopes, scope)})
 	}
 	for _, days := range tokenLives {
 		page.Lives = append(page.Lives, tokenLife{days, life == asDays(days)})

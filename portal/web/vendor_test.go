@@ -17,13 +17,29 @@ import (
 
 var askNPM = flag.Bool("npm", false, "compare files of others with the packages that npm gives")
 
-// vendored is htmx as npm has it.
-var vendored = struct{ pkg, integrity, member, file, digest string }{
-	pkg:       "htmx.org@2.0.11",
-	integrity: "sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA==",
-	member:    "package/dist/htmx.min.js",
-	file:      "static/vendor/htmx-2.0.11.min.js",
-	digest:    "sha512-YdHy6FzjD4qoyI/yWGIbsKnJHe98r96np9XeYp3ovFL+0sNP/NbDrYlSLDr5a6Ndi5sRi9GgJj+suE7yLeUMNQ==",
+// vendored are files of others, each as npm has it.
+var vendored = []struct{ pkg, integrity, member, file, digest string }{
+	{
+		pkg:       "htmx.org@2.0.11",
+		integrity: "sha512-Thx/WtpeOQqSrqBCw/A1cwGJGg4UrVa3+sW0GmrM3p4gJgO89ecH4qtbnyzDDWFvBTqjnIMCgELTNt636dtamA==",
+		member:    "package/dist/htmx.min.js",
+		file:      "static/vendor/htmx-2.0.11.min.js",
+		digest:    "sha512-YdHy6FzjD4qoyI/yWGIbsKnJHe98r96np9XeYp3ovFL+0sNP/NbDrYlSLDr5a6Ndi5sRi9GgJj+suE7yLeUMNQ==",
+	},
+	{
+		pkg:       "uplot@1.6.32",
+		integrity: "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+		member:    "package/dist/uPlot.iife.min.js",
+		file:      "static/vendor/uplot-1.6.32.min.js",
+		digest:    "sha512-jfm4wrxgq73ZXFzyYPRmgfQd7yYjtsH57SzfgjpieX4rgnfHAMAZJgQ1YLTsc6HOX+1tnGjnkFuerbc8oI2mJg==",
+	},
+	{
+		pkg:       "uplot@1.6.32",
+		integrity: "sha512-KIMVnG68zvu5XXUbC4LQEPnhwOxBuLyW1AHtpm6IKTXImkbLgkMy+jabjLgSLMasNuGGzQm/ep3tOkyTxpiQIw==",
+		member:    "package/dist/uPlot.min.css",
+		file:      "static/vendor/uplot-1.6.32.min.css",
+		digest:    "sha512-xXYYvGoPqOjhMwkpkxWTDv7HvlyrkyEqzc4USFr/ZtBYC7eklE3DNBDccqiMj2VzRKSffZzeqVRckdYzJx9qfQ==",
+	},
 }
 
 func integrityOf(content []byte) string {
@@ -33,12 +49,14 @@ func integrityOf(content []byte) string {
 
 func TestVendoredFileIsTheOneThatWasLookedAt(t *testing.T) {
 	t.Parallel()
-	content, err := staticFiles.ReadFile(vendored.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := integrityOf(content); got != vendored.digest {
-		t.Errorf("%s has the digest %s, want %s", vendored.file, got, vendored.digest)
+	for _, v := range vendored {
+		content, err := staticFiles.ReadFile(v.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := integrityOf(content); got != v.digest {
+			t.Errorf("%s has the digest %s, want %s", v.file, got, v.digest)
+		}
 	}
 }
 
@@ -47,22 +65,24 @@ func TestVendoredFileIsNPMs(t *testing.T) {
 	if !*askNPM {
 		t.Skip("npm is not asked: it needs a network; use -npm")
 	}
-	dir := t.TempDir()
-	pack := exec.CommandContext(t.Context(), "npm", "pack", vendored.pkg, "--silent")
-	pack.Dir = dir
-	name, err := pack.Output()
-	if err != nil {
-		t.Fatalf("npm pack %s: %v", vendored.pkg, err)
-	}
-	pkg, err := os.ReadFile(filepath.Join(dir, string(bytes.TrimSpace(name))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := integrityOf(pkg); got != vendored.integrity {
-		t.Errorf("the package has the integrity %s, want %s", got, vendored.integrity)
-	}
-	if got := integrityOf(member(t, pkg, vendored.member)); got != vendored.digest {
-		t.Errorf("%s in the package has the digest %s, want %s", vendored.member, got, vendored.digest)
+	for _, v := range vendored {
+		dir := t.TempDir()
+		pack := exec.CommandContext(t.Context(), "npm", "pack", v.pkg, "--silent")
+		pack.Dir = dir
+		name, err := pack.Output()
+		if err != nil {
+			t.Fatalf("npm pack %s: %v", v.pkg, err)
+		}
+		pkg, err := os.ReadFile(filepath.Join(dir, string(bytes.TrimSpace(name))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := integrityOf(pkg); got != v.integrity {
+			t.Errorf("the package %s has the integrity %s, want %s", v.pkg, got, v.integrity)
+		}
+		if got := integrityOf(member(t, pkg, v.member)); got != v.digest {
+			t.Errorf("%s in the package has the digest %s, want %s", v.member, got, v.digest)
+		}
 	}
 }
 

@@ -17,19 +17,21 @@ import (
 // templateFuncs are what templates may call.
 func templateFuncs(a *assets) template.FuncMap {
 	return template.FuncMap{
-		"asset":   a.path,
-		"country": country,
-		"day":     day,
-		"exact":   exact,
-		"field":   newField,
-		"happens": happens,
-		"icon":    icon,
-		"plural":  plural,
-		"role":    roleName,
-		"scope":   scopeWords,
-		"stamp":   stamp,
-		"utc":     utc,
-		"waiting": waiting,
+		"asset":    a.path,
+		"country":  country,
+		"day":      day,
+		"exact":    exact,
+		"field":    newField,
+		"fileSize": fileSize,
+		"gpuHours": gpuHours,
+		"happens":  happens,
+		"icon":     icon,
+		"plural":   plural,
+		"role":     roleName,
+		"scope":    scopeWords,
+		"stamp":    stamp,
+		"utc":      utc,
+		"waiting":  waiting,
 	}
 }
 
@@ -118,14 +120,31 @@ func happens(kind portal.EventKind) (string, error) {
 // scopeWords say what a token with a scope may do.
 func scopeWords(scope portal.Scope) (string, error) {
 	words, ok := map[portal.Scope]string{
-		portal.ScopeAccountRead:  "Read your account",
-		portal.ScopeEventsRead:   "Read your security history",
-		portal.ScopeSessionWrite: "See and end your sessions",
+		portal.ScopeAccountRead:   "Read your account",
+		portal.ScopeEventsRead:    "Read your security history",
+		portal.ScopeSessionWrite:  "See and end your sessions",
+		portal.ScopeDatasetsRead:  "Read your datasets and receipts",
+		portal.ScopeDatasetsWrite: "Upload, seal and erase datasets",
+		portal.ScopeRunsRead:      "Read your runs, their logs and artifacts",
+		portal.ScopeRunsWrite:     "Start, stop and delete runs",
 	}[scope]
 	if !ok {
 		return "", fmt.Errorf("no words for scope %q", scope)
 	}
 	return words, nil
+}
+
+// scopeGroup is the heading that a scope stands under.
+func scopeGroup(scope portal.Scope) string {
+	noun, _, _ := strings.Cut(string(scope), ":")
+	switch noun {
+	case "datasets":
+		return "Datasets"
+	case "runs":
+		return "Runs"
+	default:
+		return "Your account"
+	}
 }
 
 // Field is an input with its label, for the part "field".
@@ -197,6 +216,9 @@ var icons = map[string]string{
 	"wave":     `<path d="M3 9c3-3 6-3 9 0s6 3 9 0M3 15c3-3 6-3 9 0s6 3 9 0"/>`,
 	"eye":      `<path d="M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12Z"/><circle cx="12" cy="12" r="3"/>`,
 	"arrow":    `<path d="M5 12h14m-6-6 6 6-6 6"/>`,
+	"pause":    `<path d="M9 6v12m6-12v12"/>`,
+	"stop":     `<rect x="6" y="6" width="12" height="12" rx="2"/>`,
+	"upload":   `<path d="M12 15V4m-5 5 5-5 5 5M5 20h14"/>`,
 	"download": `<path d="M12 4v11m-5-5 5 5 5-5M5 20h14"/>`,
 }
 

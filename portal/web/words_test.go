@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http/httptest"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,6 +39,38 @@ func TestEachScopeHasWords(t *testing.T) {
 	}
 	if _, err := scopeWords("everything"); err == nil {
 		t.Error("a scope that is none has words")
+	}
+}
+
+func TestScopesOfOneNounStandTogether(t *testing.T) {
+	t.Parallel()
+	s, _ := fakeServer(t)
+	page := s.tokenPage(s.newRequest(httptest.NewRecorder(), httptest.NewRequest("GET", "/account/tokens/new", nil)), "", nil, 0)
+	var names []string
+	var scopes []portal.Scope
+	for _, group := range page.Groups {
+		names = append(names, group.Name)
+		for _, scope := range group.Scopes {
+			scopes = append(scopes, scope.Scope)
+		}
+	}
+	if diff := cmp.Diff([]string{"Your account", "Datasets", "Runs"}, names); diff != "" {
+		t.Errorf("groups (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(portal.Scopes(), scopes); diff != "" {
+		t.Errorf("scopes (-want +got):\n%s", diff)
+	}
+}
+
+func TestEachOptionalMailHasWords(t *testing.T) {
+	t.Parallel()
+	for _, kind := range portal.OptionalMails() {
+		if optionalMails[kind] == "" {
+			t.Errorf("no words for %s", kind)
+		}
+	}
+	if len(optionalMails) != len(portal.OptionalMails()) {
+		t.Errorf("%d kinds have words, there are %d", len(optionalMails), len(portal.OptionalMails()))
 	}
 }
 

@@ -97,7 +97,7 @@ func changeWarnings(before, run *v1alpha1.TrainingRun) []string {
 	var w warnings
 	limits := !equality.Semantic.DeepEqual(before.Spec.Limits, run.Spec.Limits)
 	if state := before.Status.State; state.Finished() {
-		w.add(limits || before.Spec.Suspend != run.Spec.Suspend, "the run has ended (%s): limits and suspend have no effect any more", state)
+		w.add(limits || before.Spec.Suspend != run.Spec.Suspend || before.Spec.Cancel != run.Spec.Cancel, "the run has ended (%s): limits, suspend and cancel have no effect any more", state)
 		return w
 	}
 	usage, limit := before.Status.Usage, run.Spec.Limits.MaxDuration

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Makes what the overlay needs and no repository may hold: the certificate of the store, its
-# users, and the Secret of the operator; then the buckets. What is there already stays, so
-# it can be run again. Needs kubectl, openssl, curl and MinIO's client mc.
+# Makes what the overlay needs and no repository may hold: the certificates of store and portal, the
+# store's users, the Secret of the operator, the keys of the portal; then the buckets. What is
+# there already stays, so it can be run again. Needs kubectl, openssl, curl and MinIO's client,
+# which is called mc unless the variable MC says otherwise.
 #
 #   config/overlays/single-node/setup.sh secrets    before the overlay is applied
-#   config/overlays/single-node/setup.sh buckets    when the store is ready
+#   config/overlays/single-node/setup.sh buckets    after it
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 077
@@ -13,7 +14,7 @@ host=$(sed -n 's|.*--broker-public-url=https://\(.*\):30443$|\1|p' kustomization
 rights=../../../hack/lab/store
 work=$(mktemp -d)
 forward=
-trap 'rm -rf "$work"; if [ -n "$forward" ]; then kill "$forward"; fi' EXIT
+trap 'rm -rf "$work"; if [ -n "$forward" ]; then kill "$forward" 2>/dev/null || true; fi' EXIT
 
 there() { kubectl get "$@" >/dev/null 2>&1; }
 # Letters and digits only.
@@ -22,23 +23,32 @@ random() { openssl rand -hex "$1"; }
 value() { kubectl -n "$1" get secret "$2" -o "go-template={{index .data \"$3\"}}" | base64 -d; }
 namespace() { kubectl create namespace "$1" --dry-run=client -o yaml | kubectl apply --server-side -f - >/dev/null; }
 
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
+    -subj "/CN=Lethe on $host" -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign" \
+    -keyout "$work/ca.key" -out "$work/ca.crt" 2>/dev/null
+}
+
+# certificate NAMESPACE NAME MORE-NAMES makes a Secret with a certificate of this machine. Nobody
+# keeps the authority's key.
 certificate() {
+  if there -n "$1" secret "$2"; then return; fi
+  if [ ! -f "$work/ca.key" ]; then authority; fi
   local name="DNS:$host"
   if [[ $host =~ ^[0-9.]+$|: ]]; then name="IP:$host"; fi
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
-    -subj "/CN=lethe-minio CA" -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign" \
-    -keyout "$work/ca.key" -out "$work/ca.crt" 2>/dev/null
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=lethe-minio" \
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$2" \
     -keyout "$work/tls.key" -out "$work/tls.csr" 2>/dev/null
   openssl x509 -req -in "$work/tls.csr" -CA "$work/ca.crt" -CAkey "$work/ca.key" -CAcreateserial -days 825 \
-    -extfile <(echo "subjectAltName=$name,DNS:lethe-minio.lethe-store.svc,DNS:localhost"; echo "extendedKeyUsage=serverAuth") \
+    -extfile <(echo "subjectAltName=$name,$3"; echo "extendedKeyUsage=serverAuth") \
     -out "$work/tls.crt" 2>/dev/null
+  kubectl -n "$1" create secret generic "$2" --type=kubernetes.io/tls \
+    --from-file="$work/tls.crt" --from-file="$work/tls.key" --from-file="$work/ca.crt"
 }
 
 # Values go into files, because arguments can be seen by others.
 secrets() {
-  if [ "$host" = lethe.example.com ]; then
-    echo "setup.sh: write the name or address of this machine into kustomization.yaml first" >&2
+  if [ "$host" = lethe.example.com ] || ! grep -q "^origin: https://$host:30444$" portal.yaml; then
+    echo "setup.sh: write the name or address of this machine into kustomization.yaml and portal.yaml first" >&2
     exit 64
   fi
   namespace lethe-store
@@ -48,10 +58,12 @@ secrets() {
     printf %s "$(random 24)" >"$work/rootPassword"
     kubectl -n lethe-store create secret generic lethe-minio --from-file="$work/rootUser" --from-file="$work/rootPassword"
   fi
-  if ! there -n lethe-store secret lethe-minio-tls; then
-    certificate
-    kubectl -n lethe-store create secret generic lethe-minio-tls --type=kubernetes.io/tls \
-      --from-file="$work/tls.crt" --from-file="$work/tls.key" --from-file="$work/ca.crt"
+  certificate lethe-store lethe-minio-tls DNS:lethe-minio.lethe-store.svc,DNS:localhost
+  certificate lethe-system lethe-portal-tls DNS:lethe-portal.lethe-system.svc
+  # Without these keys nobody can sign in any more: keep a copy, apart from the database's.
+  if ! there -n lethe-system secret lethe-portal; then
+    printf '{"current":"k1","keys":{"k1":"%s"}}' "$(openssl rand -base64 32)" >"$work/portal.keys"
+    kubectl -n lethe-system create secret generic lethe-portal --from-file="$work/portal.keys"
   fi
   if ! there -n lethe-system secret lethe-store; then
     printf %s "https://$host:30900" >"$work/endpoint"
@@ -80,7 +92,7 @@ reach() {
     "https://$LETHE_STORE_ADDRESS/minio/health/ready"
 }
 
-mc() { command mc --config-dir "$work/mc" --quiet "$@"; }
+mc() { command "${MC:-mc}" --config-dir "$work/mc" --quiet "$@"; }
 
 # user NAME-OF-POLICY FILE KEY-OF-NAME KEY-OF-SECRET
 user() {
@@ -93,6 +105,7 @@ user() {
 }
 
 buckets() {
+  kubectl -n lethe-store rollout status deployment/lethe-minio --timeout=5m
   reach
   for bucket in lethe-datasets lethe-artifacts lethe-ledger; do
     mc mb --ignore-existing "lethe/$bucket"

@@ -109,6 +109,23 @@ func (b *Book) Write(ctx context.Context, r objectkey.EraseReceipt) (digest stri
 	return "", fmt.Errorf("write receipt: %w", ErrBusy)
 }
 
+// Read gives the receipt for the erase of an object's data as it lies in the store, having
+// verified its signature, and its digest. Errors wrap objectstore.ErrNotFound when there is
+// none, erasure.ErrRefused when what lies there is none of ours, or are the store's.
+func (b *Book) Read(ctx context.Context, namespace, uid string) (envelope []byte, digest string, err error) {
+	if err := objectkey.ValidateOwner(namespace, uid); err != nil {
+		return nil, "", fmt.Errorf("read receipt: %w", err)
+	}
+	r, data, err := b.read(ctx, objectkey.Receipt(namespace, uid))
+	if err != nil {
+		return nil, "", fmt.Errorf("read receipt: %w", err)
+	}
+	if r.Namespace != namespace || r.UID != uid {
+		return nil, "", fmt.Errorf("read receipt: %w: in its place lies another's", erasure.ErrRefused)
+	}
+	return data, objectkey.Digest(data), nil
+}
+
 // check holds a receipt that has no place yet against what Sign would say.
 func check(r objectkey.EraseReceipt) error {
 	r.Sequence, r.Previous = 1, ""

@@ -51,8 +51,7 @@ func (k *Key) public() ed25519.PublicKey {
 	return ed25519.PublicKey(k.private[ed25519.SeedSize:])
 }
 
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,resourceNames=lethe-receipt-key,verbs=get
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=get;create
 
 // EnsureKey reads the signing key from its Secret, or makes one when there is none.
 // When several replicas start at once, the first to write wins and the others take

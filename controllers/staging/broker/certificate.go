@@ -66,8 +66,7 @@ func (ca CA) Derive(purpose string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:16]), nil
 }
 
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=create
-// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,resourceNames=lethe-broker-ca,verbs=get
+// +kubebuilder:rbac:groups="",namespace=lethe-system,resources=secrets,verbs=get;create
 
 // EnsureCA reads the CA from its Secret, or makes one when there is none. When
 // several replicas start at once, the first to write wins and the others take

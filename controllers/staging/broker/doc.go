@@ -94,5 +94,8 @@
 // a time, and only when it was found, live, to be one of a run that goes on. That is
 // remembered for some seconds for what pods ask again and again. What they tell, and how
 // often they ask for their logs, has a limit for each pod; logs have slots of their own,
-// of which a namespace gets a part, so that they never starve grants.
+// of which a namespace gets a part, so that they never starve grants. All of these are each
+// replica's own, and a caller can not choose between replicas: with two, the most is twice
+// as much. What counts messages (their sequence, the interval between two writes) goes by
+// the run's status besides, and holds over all of them.
 package broker

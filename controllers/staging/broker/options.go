@@ -120,6 +120,8 @@ type Options struct {
 	STS Assumer
 	// Keys gives datasets' own keys.
 	Keys Keys
+	// Receipts gives the receipts for erases; nil: the broker gives none.
+	Receipts Receipts
 	// Store says what callers are told about the store.
 	Store Store
 	// CredentialLife of credentials for pods and for artifacts; at least

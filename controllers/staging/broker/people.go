@@ -109,6 +109,11 @@ func (s *Server) authorize(ctx context.Context, caller identity, access authoriz
 	if len(validation.IsDNS1123Label(access.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(access.Name)) > 0 {
 		return malformed("namespace and name are those of an object in the cluster")
 	}
+	return s.reviewAccess(ctx, caller, access)
+}
+
+// reviewAccess is authorize; without a name it is about all of them in the namespace.
+func (s *Server) reviewAccess(ctx context.Context, caller identity, access authorizationv1.ResourceAttributes) error {
 	access.Group, access.Version = v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User:               caller.user.Username,

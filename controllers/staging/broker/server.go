@@ -44,6 +44,7 @@ type Server struct {
 	access   AccessReviewer
 	sts      Assumer
 	keys     Keys
+	receipts Receipts
 	store    Store
 	life     time.Duration
 	clock    clock.WithTicker
@@ -84,7 +85,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		address: o.Address, cached: o.Pods, live: o.Live, reviewer: o.Tokens, access: o.Access,
-		sts: o.STS, keys: o.Keys, store: o.Store, life: o.CredentialLife, clock: o.Clock, random: o.Random, log: o.Log,
+		sts: o.STS, keys: o.Keys, receipts: o.Receipts, store: o.Store, life: o.CredentialLife, clock: o.Clock, random: o.Random, log: o.Log,
 		tls: &tls.Config{
 			MinVersion:     tls.VersionTLS12,
 			GetCertificate: o.Certificate,
@@ -139,6 +140,7 @@ func (s *Server) Handler() http.Handler {
 	handle(staging.PathStage, s.working, bounded(s.stage))
 	handle(staging.PathUpload, s.working, bounded(s.upload))
 	handle(staging.PathArtifacts, s.working, bounded(s.artifacts))
+	handle(staging.PathReceipt, s.working, small(bounded(s.receipt)))
 	handle(staging.PathCheckpoint, s.working, small(bounded(s.checkpoint)))
 	handle(staging.PathProgress, s.telling, small(bounded(s.progress)))
 	handle(staging.PathLog, s.telling, small(bounded(s.trainerLog)))

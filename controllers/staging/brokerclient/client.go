@@ -150,6 +150,14 @@ func (c *Client) Artifacts(ctx context.Context, namespace, name string) (staging
 	return grant, err
 }
 
+// Receipt asks for the receipt for the erase of the data of the object of that UID. That
+// there is none yet is staging.ProblemNotFound. Errors as with Stage.
+func (c *Client) Receipt(ctx context.Context, namespace, uid string) (staging.ReceiptAnswer, error) {
+	var answer staging.ReceiptAnswer
+	err := c.post(ctx, staging.PathReceipt, staging.ReceiptRequest{Namespace: namespace, UID: uid}, &answer)
+	return answer, err
+}
+
 // post sends one request; a nil body sends none.
 func (c *Client) post(ctx context.Context, path string, body, into any) error {
 	timeout := answerTimeout

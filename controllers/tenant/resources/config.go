@@ -42,6 +42,8 @@ type Config struct {
 type Tier struct {
 	// RuntimeClass that its Pods run in, for example gvisor. "": the nodes' own.
 	RuntimeClass string `json:"runtimeClass,omitempty"`
+	// WritableRoot lets runs ask for spec.trainer.rootFilesystem: Writable.
+	WritableRoot bool `json:"writableRoot,omitempty"`
 	// Internet says who opens the internet. "": InternetOnRequest.
 	Internet Internet `json:"internet,omitempty"`
 	// Base is what a tenant has without GPUs, PerGPU what each GPU of its allowance adds.

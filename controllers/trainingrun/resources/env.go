@@ -17,7 +17,7 @@ import (
 const farewell = 10 * time.Second
 
 // trainerEnv puts the contract first, so that the user's variables may refer to
-// it as $(LETHE_DATASET_DIR). What is set for launchers, users may set otherwise.
+// it as $(LETHE_DATASET_DIR). What has no LETHE_ before it, users may set otherwise.
 func trainerEnv(run *v1alpha1.TrainingRun, attempt int32) []corev1.EnvVar {
 	env := slices.Concat([]corev1.EnvVar{
 		{Name: staging.EnvContractVersion, Value: staging.ContractVersion},
@@ -26,7 +26,7 @@ func trainerEnv(run *v1alpha1.TrainingRun, attempt int32) []corev1.EnvVar {
 		{Name: staging.EnvCheckpointDir, Value: staging.CheckpointDir},
 	}, nodeEnv(run, attempt), []corev1.EnvVar{
 		{Name: staging.EnvProgressFile, Value: staging.ProgressFile},
-	}, launcherEnv(run, attempt))
+	}, unlessSet(run, slices.Concat(homeEnv(run), launcherEnv(run, attempt))))
 	for _, v := range run.Spec.Trainer.Env {
 		env = append(env, corev1.EnvVar{Name: v.Name, Value: v.Value})
 	}
@@ -63,15 +63,33 @@ func nodeIndex(name string, nodes int) corev1.EnvVar {
 	}}}
 }
 
-// launcherEnv is what the launchers of frameworks look for on several nodes, but for
-// what the user has set.
+// unlessSet leaves out what the user has set.
+func unlessSet(run *v1alpha1.TrainingRun, env []corev1.EnvVar) []corev1.EnvVar {
+	return slices.DeleteFunc(env, func(ours corev1.EnvVar) bool {
+		return slices.ContainsFunc(run.Spec.Trainer.Env, func(theirs v1alpha1.EnvVar) bool { return theirs.Name == ours.Name })
+	})
+}
+
+// homeEnv leads what programs keep for themselves (settings, caches, compiled kernels) to
+// where they can write it. An image whose own folders are writable has its own home.
+func homeEnv(run *v1alpha1.TrainingRun) []corev1.EnvVar {
+	if run.Spec.Trainer.RootFilesystem == v1alpha1.RootWritable {
+		return nil
+	}
+	return []corev1.EnvVar{
+		{Name: staging.EnvHome, Value: staging.ScratchDir},
+		{Name: staging.EnvCacheHome, Value: staging.ScratchDir + "/.cache"},
+	}
+}
+
+// launcherEnv is what the launchers of frameworks look for on several nodes.
 func launcherEnv(run *v1alpha1.TrainingRun, attempt int32) []corev1.EnvVar {
 	nodes := run.Spec.Nodes.Size()
 	if nodes == 1 {
 		return nil
 	}
 	master, port := Hosts(run, attempt)[0], number(staging.MasterPort)
-	env := []corev1.EnvVar{
+	return []corev1.EnvVar{
 		{Name: staging.EnvTorchNodes, Value: number(nodes)},
 		nodeIndex(staging.EnvTorchNodeRank, nodes),
 		{Name: staging.EnvTorchMasterAddr, Value: master},
@@ -84,9 +102,6 @@ func launcherEnv(run *v1alpha1.TrainingRun, attempt int32) []corev1.EnvVar {
 		{Name: staging.EnvJAXProcesses, Value: number(nodes)},
 		nodeIndex(staging.EnvJAXProcessID, nodes),
 	}
-	return slices.DeleteFunc(env, func(ours corev1.EnvVar) bool {
-		return slices.ContainsFunc(run.Spec.Trainer.Env, func(theirs v1alpha1.EnvVar) bool { return theirs.Name == ours.Name })
-	})
 }
 
 // stagerEnv tells a stager where the broker is, which node it serves, and what it has

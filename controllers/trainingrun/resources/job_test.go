@@ -57,10 +57,12 @@ func run(mods ...func(*v1alpha1.TrainingRunSpec)) *v1alpha1.TrainingRun {
 func everything(s *v1alpha1.TrainingRunSpec) {
 	s.Trainer.Command = []string{"/bin/train"}
 	s.Trainer.Args = []string{"--epochs", "3", "--data", "$(LETHE_DATASET_DIR)"}
-	s.Trainer.Env = []v1alpha1.EnvVar{{Name: "SEED", Value: "7"}, {Name: "EMPTY"}}
+	s.Trainer.Env = []v1alpha1.EnvVar{{Name: "SEED", Value: "7"}, {Name: "EMPTY"}, {Name: "HOME", Value: "/lethe/artifacts"}}
 	s.Trainer.Resources = v1alpha1.TrainerResources{
 		CPU:    ptr.To(resource.MustParse("1500m")),
 		Memory: ptr.To(resource.MustParse("16Gi")),
+
+		EphemeralStorage: ptr.To(resource.MustParse("200Gi")),
 	}
 	s.Nodes.GPUsPerNode = ptr.To[int32](8)
 }
@@ -91,6 +93,8 @@ var (
 	third = resources.Attempt{Number: 3, Dataset: snapshot, Deadline: ptr.To(90*time.Minute + time.Millisecond)}
 )
 
+func writable(s *v1alpha1.TrainingRunSpec) { s.Trainer.RootFilesystem = v1alpha1.RootWritable }
+
 func withoutGPUs(s *v1alpha1.TrainingRunSpec) { s.Nodes.GPUsPerNode = ptr.To[int32](0) }
 
 func TestJobIsAsTheGoldenFileShows(t *testing.T) {
@@ -103,6 +107,7 @@ func TestJobIsAsTheGoldenFileShows(t *testing.T) {
 		"everything": {run(everything), first},
 		"cpu-only":   {run(withoutGPUs), first},
 		"two-nodes":  {run(twoNodes), third},
+		"writable":   {run(writable), first},
 		"queued":     {run(queued), first},
 		"retried":    {run(patient), third},
 	}

@@ -21,8 +21,6 @@ const (
 )
 
 const (
-	// scratchDir is writable for the trainer whatever its image says.
-	scratchDir = "/tmp"
 	// nobody is the user and group that everything in the Pod runs as: the
 	// "nonroot" of distroless images. The volumes belong to its group.
 	nobody = 65532
@@ -76,14 +74,15 @@ func pod(run *v1alpha1.TrainingRun, attempt Attempt, options Options) corev1.Pod
 	return spec
 }
 
-// trainer is the user's container. Its root file system is as writable as its
-// image has it; what it writes beside the artifacts is lost with the Pod.
+// trainer is the user's container. It writes its artifacts and scratch files, and no more
+// of its image than its user asks for; what it writes beside the artifacts is lost with
+// the Pod.
 func trainer(run *v1alpha1.TrainingRun, attempt int32) corev1.Container {
 	asked := run.Spec.Trainer
 	mounts := []corev1.VolumeMount{
 		{Name: volumeDataset, MountPath: staging.DatasetDir, SubPath: staging.DatasetFolder, ReadOnly: true},
 		{Name: volumeArtifacts, MountPath: staging.ArtifactsDir},
-		{Name: volumeScratch, MountPath: scratchDir},
+		{Name: volumeScratch, MountPath: staging.ScratchDir},
 	}
 	if run.Spec.Nodes.Size() > 1 {
 		mounts = append(mounts, corev1.VolumeMount{
@@ -97,7 +96,7 @@ func trainer(run *v1alpha1.TrainingRun, attempt int32) corev1.Container {
 		Args:            slices.Clone(asked.Args),
 		Env:             trainerEnv(run, attempt),
 		Resources:       trainerResources(asked.Resources, GPUsPerNode(run)),
-		SecurityContext: restricted(false),
+		SecurityContext: restricted(asked.RootFilesystem != v1alpha1.RootWritable),
 		VolumeMounts:    mounts,
 	}
 }
@@ -111,6 +110,9 @@ func trainerResources(asked v1alpha1.TrainerResources, gpus int64) corev1.Resour
 	}
 	if asked.Memory != nil {
 		list[corev1.ResourceMemory] = *asked.Memory
+	}
+	if asked.EphemeralStorage != nil {
+		list[corev1.ResourceEphemeralStorage] = *asked.EphemeralStorage
 	}
 	if gpus > 0 {
 		list[v1alpha1.ResourceGPU] = *resource.NewQuantity(gpus, resource.DecimalSI)

@@ -4,7 +4,7 @@
 // The arguments keep everything quiet and small (two cores are shared with the
 // tests) but leave on what the operator has to get along with: TLS everywhere,
 // RBAC and node authorization, NodeRestriction, Pod Security admission,
-// encryption of secrets at rest, and an audit log of the operator's writes.
+// encryption of secrets at rest, and an audit log of what the operator asks for.
 package components
 
 import (
@@ -117,7 +117,7 @@ func apiServer(s site.Site, h *health) Component {
 				"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
 				"--encryption-provider-config=" + configFile(s, "encryption.yaml"),
 				"--audit-policy-file=" + configFile(s, "audit.yaml"), "--audit-log-path=" + s.Path("logs", "audit.log"),
-				"--audit-log-maxsize=20", "--audit-log-maxbackup=1",
+				"--audit-log-maxsize=100", "--audit-log-maxbackup=1",
 				"--requestheader-client-ca-file=" + pki(s, "front-proxy/ca.crt"),
 				"--requestheader-allowed-names=" + frontProxy, "--requestheader-username-headers=X-Remote-User",
 				"--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-",

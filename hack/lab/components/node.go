@@ -21,7 +21,7 @@ func containerd(s site.Site, h *health) Component {
 		Healthy: h.dial(s.ContainerdSocket()),
 		Spec: daemon.Spec{
 			Name: "containerd", Args: []string{"--config", config},
-			Inputs: []string{config, configFile(s, "10-lethe.conflist")},
+			Inputs: []string{config, configFile(s, "runsc.toml"), configFile(s, "10-lethe.conflist")},
 		},
 	}
 }

@@ -51,7 +51,7 @@ func Load(ctx context.Context, s site.Site, name, path string) (digest string, c
 
 func importImage(ctx context.Context, s site.Site, image Image) error {
 	var archive bytes.Buffer
-	if err := Archive(&archive, runtime.GOARCH, image); err != nil {
+	if _, err := Archive(&archive, runtime.GOARCH, image); err != nil {
 		return err
 	}
 	var output bytes.Buffer

@@ -231,8 +231,8 @@ func TestRights(t *testing.T) {
 	}{
 		"operator on datasets":  {f.operator, Datasets, data},
 		"operator on artifacts": {f.operator, Artifacts, data},
-		"operator on receipts":  {f.operator, Receipts, "get, get identity, put, list, list versions, read configuration"},
-		"operator on ledger":    {f.operator, Ledger, "get, get identity, put, list, list versions, read configuration"},
+		"operator on receipts":  {f.operator, Receipts, "get, get identity, put, list, list versions"},
+		"operator on ledger":    {f.operator, Ledger, "get, get identity, put, list, list versions"},
 		"auditor on datasets":   {f.auditor, Datasets, "get identity, list, list versions, list uploads"},
 		"auditor on artifacts":  {f.auditor, Artifacts, "get identity, list, list versions, list uploads"},
 		"auditor on receipts":   {f.auditor, Receipts, ""},

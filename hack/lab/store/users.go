@@ -26,7 +26,8 @@ const (
 
 var (
 	// operatorPolicy is all that the operator may do: everything but changing the
-	// buckets on data; write and read but never delete on receipts and the ledger.
+	// buckets on data; write and read but never delete on receipts and the ledger. That
+	// it needs each action of it, controllers/staging/broker tests (life_real_test.go).
 	//
 	//go:embed operator.json
 	operatorPolicy []byte

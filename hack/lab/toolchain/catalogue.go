@@ -7,12 +7,16 @@ const (
 	minioVersion      = "v0.0.0-20260212201848-7aac2a2c5b7c" // Archived upstream: the last one.
 	containerdVersion = "v2.4.2"
 	runcVersion       = "v1.5.2"
+	gvisorVersion     = "v0.0.0-20260905035102-160fafc42237" // Of the branch go, which go install can build.
 	cniVersion        = "v1.9.1"
 	kubeVersion       = "v1.37.2"
 	etcdVersion       = "v3.7.3"
 	corednsVersion    = "v1.15.0"
 	axeVersion        = "4.14.1"
 )
+
+// MinIOPackage is the store as "go install" takes it.
+const MinIOPackage = "github.com/minio/minio@" + minioVersion
 
 // axeIntegrity is what the npm registry says of that version of axe-core: the digest of
 // its archive.
@@ -98,13 +102,21 @@ func Catalogue() []Tool {
 		},
 		{
 			Name: "minio", Version: minioVersion, LDFlags: stripped,
-			Packages: []string{"github.com/minio/minio@" + minioVersion}, Provides: []string{"minio"},
+			Packages: []string{MinIOPackage}, Provides: []string{"minio"},
 		},
 		containerd(),
 		{
 			Name: "runc", Version: runcVersion, LDFlags: stripped, CGO: true, Tags: "seccomp",
 			Packages: []string{"github.com/opencontainers/runc@" + runcVersion}, Provides: []string{"runc"},
 			Debian: []DebianPackage{compiler, libcHeaders, pkgConfig, libseccomp},
+		},
+		{
+			Name: "runsc", Version: gvisorVersion, LDFlags: stripped,
+			Packages: []string{"gvisor.dev/gvisor/runsc@" + gvisorVersion}, Provides: []string{"runsc"},
+		},
+		{
+			Name: "runsc-shim", Version: gvisorVersion, LDFlags: stripped,
+			Packages: []string{"gvisor.dev/gvisor/shim@" + gvisorVersion}, Provides: []string{"shim"}, Links: []string{"containerd-shim-runsc-v1"},
 		},
 		cni(),
 		{

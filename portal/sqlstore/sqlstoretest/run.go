@@ -23,7 +23,7 @@ func Run(t *testing.T, open Open) {
 	for _, group := range []map[string]func(*testing.T, portal.Store){
 		transactionTests, textTests, accountTests, sessionTests, challengeAndDeviceTests, factorTests,
 		recoveryTests, linkTests, tokenTests, throttleTests, eventTests, countTests, holdTests, auditTests,
-		outboxTests, raceTests,
+		outboxTests, tenantTests, datasetTests, fileTests, runTests, receiptTests, raceTests, clusterRaceTests,
 	} {
 		runGroup(t, open, group)
 	}
@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 func RunRaces(t *testing.T, open Open) {
 	t.Helper()
 	runGroup(t, open, raceTests)
+	runGroup(t, open, clusterRaceTests)
 }
 
 func runGroup(t *testing.T, open Open, group map[string]func(*testing.T, portal.Store)) {

@@ -91,17 +91,24 @@
   // htmx notes the page's address for a history that we don't have it keep.
   if (window.htmx) sessionStorage.removeItem("htmx-current-path-for-history");
 
+  // Parts that other scripts of ours put into the page.
+  document.addEventListener("lethe:part", function (event) { improve(event.detail); });
+
   // Parts that htmx puts into the page.
   document.addEventListener("htmx:beforeRequest", function () {
     document.getElementById("problem").replaceChildren();
   });
   document.addEventListener("htmx:afterSwap", function (event) {
     improve(event.detail.target);
+    // Parts that change by themselves take the focus from nobody.
+    if ("quiet" in event.detail.target.dataset) return;
     // The button that had the focus may be gone: who uses a keyboard goes on at the list.
     if (!document.contains(document.activeElement) || document.activeElement === document.body) {
       event.detail.target.tabIndex = -1;
       event.detail.target.focus();
     }
   });
-  document.addEventListener("htmx:sendError", function () { location.reload(); });
+  document.addEventListener("htmx:sendError", function (event) {
+    if (!("quiet" in event.target.dataset)) location.reload();
+  });
 })();

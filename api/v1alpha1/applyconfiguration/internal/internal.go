@@ -453,6 +453,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: numeric
           elementRelationship: associative
+- name: com.github.lethe-dev.lethe.api.v1alpha1.RootFilesystem
+  scalar: string
 - name: com.github.lethe-dev.lethe.api.v1alpha1.RunFailure
   map:
     fields:
@@ -511,10 +513,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: resources
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.TrainerResources
+    - name: rootFilesystem
+      type:
+        namedType: com.github.lethe-dev.lethe.api.v1alpha1.RootFilesystem
+      default: ReadOnly
 - name: com.github.lethe-dev.lethe.api.v1alpha1.TrainerResources
   map:
     fields:
     - name: cpu
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: ephemeralStorage
       type:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
     - name: memory
@@ -545,6 +554,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.Artifacts
       default: {}
+    - name: cancel
+      type:
+        scalar: boolean
     - name: checkpoint
       type:
         namedType: com.github.lethe-dev.lethe.api.v1alpha1.Checkpointing

@@ -63,6 +63,10 @@ var reasons = map[string]reason{
 	v1alpha1.ReasonSuspended: {
 		"Somebody has suspended the run (spec.suspend). It has no GPUs.", []string{"Let it go on from its last checkpoint: kubectl lethe resume RUN -n NS"},
 	},
+	v1alpha1.ReasonCancelled: {
+		"Somebody has cancelled the run (spec.cancel), for good. What it stored is still there.",
+		[]string{"Start another run that goes on from its last checkpoint: kubectl lethe run --resume-from RUN"},
+	},
 	v1alpha1.ReasonResumed:  {"The run was suspended and goes on.", []string{justWait}},
 	v1alpha1.ReasonAdmitted: {"Its queue has admitted the run.", []string{justWait}},
 	v1alpha1.ReasonServiceNotOwned: {

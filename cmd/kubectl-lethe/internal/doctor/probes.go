@@ -47,9 +47,21 @@ func (g *gatherer) probe(ctx context.Context, namespace string) {
 		return
 	}
 	f.Probes = map[string]error{}
+	class := runtimeClassIn(f.Tenants.Value, namespace)
 	for name, change := range probes {
-		f.Probes[name] = g.cluster.Try(ctx, probePod(namespace, name, change))
+		pod := probePod(namespace, name, change)
+		pod.Spec.RuntimeClassName = class
+		f.Probes[name] = g.cluster.Try(ctx, pod)
 	}
+}
+
+// runtimeClassIn is what the Pods of a tenant have to run in; nil: the nodes' own.
+func runtimeClassIn(tenants []corev1.Namespace, namespace string) *string {
+	i := slices.IndexFunc(tenants, func(n corev1.Namespace) bool { return n.Name == namespace })
+	if i < 0 || tenants[i].Annotations[v1alpha1.AnnotationRuntimeClass] == "" {
+		return nil
+	}
+	return ptr.To(tenants[i].Annotations[v1alpha1.AnnotationRuntimeClass])
 }
 
 // anyTenant prefers one that has all that it needs; "" if there is none.
@@ -90,8 +102,8 @@ func probePod(namespace, name string, change func(*corev1.PodSpec)) *corev1.Pod 
 			Containers: []corev1.Container{{
 				Name: "probe", Image: probeImageRef,
 				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: ptr.To(false),
-					Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+					AllowPrivilegeEscalation: ptr.To(false), ReadOnlyRootFilesystem: ptr.To(true),
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 				},
 			}},
 		},

@@ -21,7 +21,7 @@ var Hooks = []string{"datasetretentions.lethe.dev", "trainingruns.lethe.dev"}
 
 // Policies are the ValidatingAdmissionPolicies; each has a binding that denies.
 var Policies = []string{
-	"lethe-exec", "lethe-finalizers", "lethe-hold", Images, "lethe-limits", "lethe-portal", "lethe-status",
+	"lethe-exec", "lethe-finalizers", "lethe-hold", Images, "lethe-limits", "lethe-portal", "lethe-root-filesystem", "lethe-status",
 	"lethe-tenant-bounds", "lethe-tenant-finalizers", "lethe-tenant-objects", policyPods, "lethe-tenants",
 }
 

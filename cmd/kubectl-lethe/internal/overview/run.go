@@ -249,7 +249,7 @@ func Style(state v1alpha1.RunState) terminal.Style {
 		return terminal.Good
 	case v1alpha1.RunFailed:
 		return terminal.Bad
-	case v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunSuspended:
+	case v1alpha1.RunPending, v1alpha1.RunQueued, v1alpha1.RunStarting, v1alpha1.RunSuspended, v1alpha1.RunCancelled:
 		return terminal.Wait
 	}
 	return terminal.Plain

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/lethe-dev/lethe/controllers/staging"
 )
@@ -23,8 +24,9 @@ func around() map[string]attempt {
 		"files: credentials in variables":    variables,
 		"files: the node's kubelet":          absent("/var/lib/kubelet"),
 		"files: the container engine":        absent("/run/containerd/containerd.sock"),
-		"files: write to the root":           writes("/evil"),
-		"files: write to the system's files": writes("/etc/passwd"),
+		"files: write to the root":           frozen("/evil"),
+		"files: write to the system's files": frozen("/etc/evil"),
+		"files: write beside its program":    besideProgram,
 		"files: change the dataset":          changesDataset,
 		"files: what else the dataset's volume has": func() (bool, string) {
 			return failed(exists(filepath.Join(staging.DatasetDir, "..", "journal")))
@@ -50,6 +52,23 @@ func writes(path string) attempt {
 		}
 		return failed(err)
 	}
+}
+
+// frozen wants a file system that nobody can write to: that one's user may not is the
+// image's doing, and no wall.
+func frozen(path string) attempt {
+	return func() (bool, string) {
+		err := os.WriteFile(path, nil, 0o600)
+		return errors.Is(err, syscall.EROFS), fmt.Sprint(err)
+	}
+}
+
+func besideProgram() (refused bool, detail string) {
+	program, err := os.Executable()
+	if err != nil {
+		return false, err.Error()
+	}
+	return frozen(program + ".evil")()
 }
 
 // credentialFiles looks through all files of the container but the kernel's.

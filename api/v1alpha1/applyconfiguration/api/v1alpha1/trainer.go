@@ -2,6 +2,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
 // TrainerApplyConfiguration represents a declarative configuration of the Trainer type for use
 // with apply.
 //
@@ -20,6 +24,11 @@ type TrainerApplyConfiguration struct {
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
 	// resources of the trainer beside its GPUs. Requests equal limits.
 	Resources *TrainerResourcesApplyConfiguration `json:"resources,omitempty"`
+	// rootFilesystem says whether the trainer may write into its image's own folders.
+	// ReadOnly: it writes to its artifacts and to /tmp, where HOME and XDG_CACHE_HOME
+	// point to, unless env says otherwise. Writable: anywhere that its user may; a tenant
+	// may ask for it where its tier allows. All but its artifacts is lost with the Pod.
+	RootFilesystem *apiv1alpha1.RootFilesystem `json:"rootFilesystem,omitempty"`
 }
 
 // TrainerApplyConfiguration constructs a declarative configuration of the Trainer type for use with
@@ -74,5 +83,13 @@ func (b *TrainerApplyConfiguration) WithEnv(values ...*EnvVarApplyConfiguration)
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *TrainerApplyConfiguration) WithResources(value *TrainerResourcesApplyConfiguration) *TrainerApplyConfiguration {
 	b.Resources = value
+	return b
+}
+
+// WithRootFilesystem sets the RootFilesystem field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RootFilesystem field is set to the value of the last call.
+func (b *TrainerApplyConfiguration) WithRootFilesystem(value apiv1alpha1.RootFilesystem) *TrainerApplyConfiguration {
+	b.RootFilesystem = &value
 	return b
 }

@@ -17,6 +17,10 @@ type TrainerResourcesApplyConfiguration struct {
 	// memory, greater than zero, for example "16Gi" or "1.5Gi". Exponents are not
 	// taken.
 	Memory *resource.Quantity `json:"memory,omitempty"`
+	// ephemeralStorage of the node's disk, greater than zero, for example "200Gi". The
+	// dataset, what is restored of a checkpoint, artifacts, /tmp and logs lie there; a
+	// Pod that needs more is ended. Without it the namespace's LimitRange says how much.
+	EphemeralStorage *resource.Quantity `json:"ephemeralStorage,omitempty"`
 }
 
 // TrainerResourcesApplyConfiguration constructs a declarative configuration of the TrainerResources type for use with
@@ -38,5 +42,13 @@ func (b *TrainerResourcesApplyConfiguration) WithCPU(value resource.Quantity) *T
 // If called multiple times, the Memory field is set to the value of the last call.
 func (b *TrainerResourcesApplyConfiguration) WithMemory(value resource.Quantity) *TrainerResourcesApplyConfiguration {
 	b.Memory = &value
+	return b
+}
+
+// WithEphemeralStorage sets the EphemeralStorage field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the EphemeralStorage field is set to the value of the last call.
+func (b *TrainerResourcesApplyConfiguration) WithEphemeralStorage(value resource.Quantity) *TrainerResourcesApplyConfiguration {
+	b.EphemeralStorage = &value
 	return b
 }

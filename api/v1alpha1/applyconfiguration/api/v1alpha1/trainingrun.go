@@ -20,8 +20,8 @@ type TrainingRunApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:""`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
 	// spec says what to train, on what. It can not be changed, but for
-	// artifacts.reclaimPolicy, limits, suspend and ttlAfterFinished; start another run
-	// instead.
+	// artifacts.reclaimPolicy, limits, suspend, cancel and ttlAfterFinished; start
+	// another run instead.
 	Spec *TrainingRunSpecApplyConfiguration `json:"spec,omitempty"`
 	// status says how far the run has come.
 	Status *TrainingRunStatusApplyConfiguration `json:"status,omitempty"`

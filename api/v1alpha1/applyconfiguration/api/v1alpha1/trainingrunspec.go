@@ -33,6 +33,9 @@ type TrainingRunSpecApplyConfiguration struct {
 	// suspend stops the trainer at a checkpoint and gives its GPUs back; false lets it
 	// go on from there.
 	Suspend *bool `json:"suspend,omitempty"`
+	// cancel ends the run for good: the trainer stops at a checkpoint, as at a limit.
+	// The run stays, with its checkpoints and its usage; it can not be taken back.
+	Cancel *bool `json:"cancel,omitempty"`
 	// managedBy is passed on to the run's Jobs (Job.spec.managedBy): another controller
 	// than the Job controller runs them, for example kueue.x-k8s.io/multikueue.
 	ManagedBy *string `json:"managedBy,omitempty"`
@@ -116,6 +119,14 @@ func (b *TrainingRunSpecApplyConfiguration) WithQueueName(value string) *Trainin
 // If called multiple times, the Suspend field is set to the value of the last call.
 func (b *TrainingRunSpecApplyConfiguration) WithSuspend(value bool) *TrainingRunSpecApplyConfiguration {
 	b.Suspend = &value
+	return b
+}
+
+// WithCancel sets the Cancel field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Cancel field is set to the value of the last call.
+func (b *TrainingRunSpecApplyConfiguration) WithCancel(value bool) *TrainingRunSpecApplyConfiguration {
+	b.Cancel = &value
 	return b
 }
 

@@ -1,0 +1,226 @@
+package follow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/portal"
+)
+
+// applyDataset writes what was seen of a dataset, and mails what is worth it.
+func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
+	id, ok := idOf[portal.DatasetID](k.object, "d-")
+	if !ok {
+		return nil
+	}
+	dataset, err := f.datasetRow(ctx, k.namespace, id)
+	if missing(err) {
+		return nil // Made by other means than the portal.
+	}
+	if err != nil {
+		return fmt.Errorf("read the dataset: %w", err)
+	}
+	if s.missed && dataset.UID == "" || s.uid != "" && dataset.UID != "" && s.uid != dataset.UID {
+		return nil
+	}
+	var receipt *portal.Receipt
+	if s.gone && dataset.ErasedAt.IsZero() {
+		uid := dataset.UID
+		if uid == "" {
+			uid = s.uid
+		}
+		got, err := f.receipt(ctx, dataset.Namespace, uid)
+		if err != nil {
+			return err // Without a receipt nothing is erased.
+		}
+		got.Account, got.Name = dataset.Account, dataset.Name
+		receipt = &got
+	}
+	for range conflicts {
+		dataset, err = f.writeDataset(ctx, k.namespace, id, s, receipt)
+		if portal.KindOf(err) != portal.KindConflict {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("write the dataset: %w", err)
+	}
+	f.remind(k, dataset)
+	return nil
+}
+
+func (f *Follower) datasetRow(ctx context.Context, namespace string, id portal.DatasetID) (portal.Dataset, error) {
+	var dataset portal.Dataset
+	err := f.store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
+		var err error
+		dataset, err = tx.DatasetByObject(ctx, namespace, id)
+		return err
+	})
+	return dataset, err
+}
+
+// writeDataset writes one dataset when something of it has changed or a mail is due, and
+// gives the row.
+func (f *Follower) writeDataset(ctx context.Context, namespace string, id portal.DatasetID, s sight, receipt *portal.Receipt) (portal.Dataset, error) {
+	dataset, err := f.datasetRow(ctx, namespace, id)
+	if err != nil {
+		return dataset, err
+	}
+	// A reminder that was taken before costs a transaction that changes nothing.
+	if next, changed := f.nextDataset(dataset, s, receipt); !changed && !f.expiresSoon(next) {
+		return next, nil
+	}
+	err = f.store.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
+		var err error
+		if dataset, err = tx.DatasetByObject(ctx, namespace, id); err != nil {
+			return err
+		}
+		next, changed := f.nextDataset(dataset, s, receipt)
+		if receipt != nil {
+			if err := tx.PutReceipt(ctx, *receipt); err != nil {
+				return err
+			}
+		}
+		if changed {
+			if err := tx.UpdateDataset(ctx, next); err != nil {
+				return err
+			}
+		}
+		before := dataset
+		dataset = next
+		return f.mailDataset(ctx, tx, before, next)
+	})
+	return dataset, err
+}
+
+// nextDataset is the row after a sight, and whether that is another one.
+func (f *Follower) nextDataset(dataset portal.Dataset, s sight, receipt *portal.Receipt) (portal.Dataset, bool) {
+	if !s.seen {
+		return dataset, false
+	}
+	next := dataset
+	if next.UID == "" {
+		next.UID = s.uid
+	}
+	if s.gone && receipt != nil && next.ErasedAt.IsZero() {
+		next.ErasedAt, next.Receipt = receipt.ErasedAt, receipt.Digest
+	}
+	if s.dataset.Version > dataset.Seen.Version && !sameDataset(dataset.Seen, s.dataset) {
+		next.Seen = s.dataset
+	}
+	return next, next.UID != dataset.UID || !next.ErasedAt.Equal(dataset.ErasedAt) || next.Seen.Version != dataset.Seen.Version
+}
+
+// sameDataset compares but for when it was seen.
+func sameDataset(a, b portal.DatasetSeen) bool {
+	a.Version, a.At = b.Version, b.At
+	if !slices.Equal(a.ActiveRuns, b.ActiveRuns) {
+		return false
+	}
+	a.ActiveRuns = b.ActiveRuns
+	return reflect.DeepEqual(a, b)
+}
+
+// receipt gets the record of an erase and looks whether it is about that object. What
+// signed it is for whoever verifies it to ask: the portal keeps it as it came.
+func (f *Follower) receipt(ctx context.Context, namespace, uid string) (portal.Receipt, error) {
+	envelope, err := f.receipts.Receipt(ctx, namespace, uid)
+	if err != nil {
+		return portal.Receipt{}, fmt.Errorf("get the receipt: %w", err)
+	}
+	var outer struct {
+		Payload []byte `json:"payload"`
+	}
+	var said objectkey.EraseReceipt
+	if json.Unmarshal(envelope, &outer) != nil || json.Unmarshal(outer.Payload, &said) != nil {
+		return portal.Receipt{}, errors.New("read the receipt: it is not one")
+	}
+	if err := said.Validate(); err != nil {
+		return portal.Receipt{}, fmt.Errorf("read the receipt: %w", err)
+	}
+	if said.Namespace != namespace || said.UID != uid {
+		return portal.Receipt{}, errors.New("read the receipt: it is another object's")
+	}
+	return portal.Receipt{UID: uid, Digest: objectkey.Digest(envelope), Envelope: envelope, ErasedAt: said.EndTime.UTC()}, nil
+}
+
+// noticeAt is when the owner is told that a dataset will go; zero for never.
+func (f *Follower) noticeAt(d portal.Dataset) time.Time {
+	ends := d.Seen.ExpiresAt
+	if ends.IsZero() || !d.ErasedAt.IsZero() || !d.Seen.EraseStartedAt.IsZero() || d.Wish == portal.WishErased {
+		return time.Time{}
+	}
+	if !d.Seen.HoldUntil.IsZero() && d.Seen.HoldUntil.After(ends) {
+		ends = d.Seen.HoldUntil
+	}
+	before := f.options.NoticeBefore
+	if window := windowOf(d); window < before {
+		before = window / 3
+	}
+	return ends.Add(-before)
+}
+
+// windowOf is for how long a dataset is kept from when its time began to run: the end that
+// comes first says which of the two.
+func windowOf(d portal.Dataset) time.Duration {
+	most, after := d.Seen.MaxAge, d.Seen.AfterTraining
+	if most == 0 {
+		most = d.MaxAge
+	}
+	if after == 0 {
+		after = d.AfterTraining
+	}
+	if most > 0 && (after <= 0 || !d.Seen.ExpiresAt.Before(d.CreatedAt.Add(most-time.Minute))) {
+		return most
+	}
+	return after
+}
+
+// expiresSoon reports whether the owner is to be told now.
+func (f *Follower) expiresSoon(d portal.Dataset) bool {
+	at := f.noticeAt(d)
+	return !at.IsZero() && !f.now().Before(at) && f.now().Before(d.Seen.ExpiresAt)
+}
+
+// remind sets the timer for the mail that tells of a dataset's end.
+func (f *Follower) remind(k key, d portal.Dataset) {
+	at := f.noticeAt(d)
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if at.IsZero() || !f.now().Before(at) {
+		delete(f.timers, k)
+		return
+	}
+	f.timers[k] = at
+}
+
+// mailDataset tells the owner that a dataset will go, or is gone: each once, but the first
+// again when its end was put off.
+func (f *Follower) mailDataset(ctx context.Context, tx portal.Tx, before, now portal.Dataset) error {
+	n := notice{account: now.Account, subject: string(now.ID), data: portal.MailData{Name: now.Name, Link: "/datasets/" + string(now.ID)}}
+	if !now.ErasedAt.IsZero() {
+		if !before.ErasedAt.IsZero() {
+			return nil
+		}
+		n.kind, n.data.Text = portal.MailDatasetErased, now.Receipt
+		return f.mail(ctx, tx, n)
+	}
+	n.kind = portal.MailDatasetExpires
+	if !f.expiresSoon(now) {
+		if now.Seen.ExpiresAt.Equal(before.Seen.ExpiresAt) {
+			return nil
+		}
+		if err := tx.DropNotices(ctx, n.subject, n.kind); err != nil {
+			return fmt.Errorf("forget a notice: %w", err)
+		}
+		return nil
+	}
+	n.data.Until = now.Seen.ExpiresAt
+	return f.mail(ctx, tx, n)
+}
