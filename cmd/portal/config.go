@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -29,6 +30,8 @@ type config struct {
 	mail     mailConfig
 	// geoFile is a MaxMind country database; "" for none.
 	geoFile string
+	// cluster is where runs and datasets go.
+	cluster clusterConfig
 	// hashSlots is how many passwords are hashed at a time; each takes hashMemory MiB.
 	hashSlots, hashMemory int
 	// drainDelay is how long the service still takes requests when it was told to stop, for
@@ -53,12 +56,13 @@ func defaults() config {
 		listen: ":8443", opsListen: "127.0.0.1:9090", database: "portal.db", keyFile: "portal.keys",
 		proxyHops: 1, proxyHeader: "X-Forwarded-For",
 		hashSlots: 4, hashMemory: 64, drainLimit: 20 * time.Second,
+		cluster: clusterConfig{tenantGPUs: 8, datasetGiB: 1024},
 	}
 }
 
 // settings are all of a config's, in the order of the help.
 func (c *config) settings() []setting {
-	return []setting{
+	return slices.Concat([]setting{
 		{name: "config", help: "YAML file with settings, by these names", set: text(&c.file)},
 		{name: "listen", help: "address to serve people at (" + c.listen + ")", set: text(&c.listen)},
 		{name: "ops-listen", help: "address of /healthz, /readyz and /metrics, without TLS, for this machine or its own network; empty for none (" + c.opsListen + ")", set: text(&c.opsListen)},
@@ -83,5 +87,5 @@ func (c *config) settings() []setting {
 		{name: "drain-delay", help: "how long to go on taking requests after SIGTERM, for balancers to notice (" + c.drainDelay.String() + ")", set: duration(&c.drainDelay)},
 		{name: "drain-limit", help: "how long requests under way then have (" + c.drainLimit.String() + ")", set: duration(&c.drainLimit)},
 		{name: "log-level", help: "debug, info, warn or error (info)", set: level(&c.logLevel)},
-	}
+	}, c.cluster.settings())
 }

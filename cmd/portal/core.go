@@ -53,7 +53,7 @@ func (i *invocation) openCore(ctx context.Context) (*core, error) {
 }
 
 func (c *core) wire(config config) error {
-	store := wakingStore{mail.Sealed(c.store, c.keys), func() { c.wake() }}
+	store := c.waking()
 	var err error
 	c.auth, err = auth.New(auth.Dependencies{
 		Store: store, Keys: c.keys, Now: time.Now, Random: rand.Reader, Issuer: serviceName, Browser: clientip.Browser,
@@ -72,6 +72,12 @@ func (c *core) wire(config config) error {
 		return fmt.Errorf("set up the preferences: %w", err)
 	}
 	return nil
+}
+
+// waking is the store for use cases: links of mails are sealed, and a mail that was written
+// leaves at once.
+func (c *core) waking() portal.Store {
+	return wakingStore{mail.Sealed(c.store, c.keys), func() { c.wake() }}
 }
 
 func (c *core) close(log *slog.Logger) {

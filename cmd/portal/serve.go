@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	netmail "net/mail"
 	"net/netip"
@@ -37,7 +38,9 @@ type site struct {
 	geo         *geo.Countries
 	mail        *mail.Sender
 	sweeper     *retention.Sweeper
-	people      http.Handler
+	// training is nil without a cluster.
+	training *training
+	people   http.Handler
 }
 
 func serve(ctx context.Context, i *invocation) error {
@@ -87,6 +90,9 @@ func (s *site) assemble() error {
 	if err != nil {
 		return err
 	}
+	if s.training, err = openTraining(s.config.cluster, s.waking(), s.log); err != nil {
+		return err
+	}
 	return s.assemblePages()
 }
 
@@ -124,9 +130,12 @@ func (s *site) assemblePages() error {
 		Resolver: resolver, Country: s.geo.Country, DeviceCookie: "__Host-device",
 		RequestID: func(r *http.Request) string { return r.Header.Get(requestIDHeader) },
 	}
-	pages, err := web.New(web.Dependencies{
+	with := web.Dependencies{
 		Auth: s.auth, Review: s.review, Preferences: s.preferences, Clients: clients, Log: s.log, Now: time.Now, Random: rand.Reader, Browser: clientip.Browser,
-	}, web.Options{ServiceName: serviceName})
+	}
+	options := web.Options{ServiceName: serviceName}
+	s.training.provide(s.config.cluster, &with, &options)
+	pages, err := web.New(with, options)
 	if err != nil {
 		return err
 	}
@@ -217,7 +226,9 @@ func (s *site) run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, background := errgroup.WithContext(background)
-	for name, work := range map[string]func(context.Context) error{"mail": s.mail.Run, "countries": s.geo.Run, "retention": s.sweeper.Run} {
+	loops := map[string]func(context.Context) error{"mail": s.mail.Run, "countries": s.geo.Run, "retention": s.sweeper.Run}
+	maps.Copy(loops, s.training.loops())
+	for name, work := range loops {
 		group.Go(func() error {
 			if err := work(background); err != nil && background.Err() == nil {
 				return fmt.Errorf("%s: %w", name, err)

@@ -56,6 +56,18 @@ func duration(to *time.Duration) func(string) error {
 	}
 }
 
+func words(to *[]string) func(string) error {
+	return func(value string) error {
+		*to = nil
+		for word := range strings.SplitSeq(value, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				*to = append(*to, word)
+			}
+		}
+		return nil
+	}
+}
+
 func prefixes(to *[]netip.Prefix) func(string) error {
 	return func(value string) error {
 		var all []netip.Prefix

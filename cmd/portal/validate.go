@@ -27,7 +27,7 @@ func holdsPassword(database string) bool {
 
 // validate refuses what "serve" could not run with, all of it at once.
 func (c config) validate() error {
-	return errors.Join(c.checkOrigin(), c.checkListeners(), c.checkTLS(), c.checkDatabase(), c.checkMail())
+	return errors.Join(c.checkOrigin(), c.checkListeners(), c.checkTLS(), c.checkDatabase(), c.checkMail(), c.cluster.validate())
 }
 
 func (c config) checkOrigin() error {

@@ -45,6 +45,9 @@ func (s *site) warnings(ctx context.Context) []string {
 	warn(s.certificate != nil && s.certificate.expires().Sub(now) < certificateEnds, "the certificate ends within "+certificateEnds.String())
 	overdue, err := s.holdsOverdue(ctx, now)
 	warn(err == nil && overdue > 0, "a hold is past its review date")
+	if err := s.training.away(ctx); err != nil {
+		warn(true, err.Error())
+	}
 	return words
 }
 

@@ -82,13 +82,15 @@ func (s *Store) nodeLogs(ctx context.Context, g portal.Grant, folder string) ([]
 	var files []portal.RunFile
 	ask := func(name string) (bool, error) {
 		size, err := s.stat(ctx, g, g.Prefix+folder+name)
-		if portal.KindOf(err) == portal.KindNotFound && err != nil {
-			return false, nil
-		}
-		if err == nil {
+		switch {
+		case err == nil:
 			files = append(files, portal.RunFile{Kind: portal.FileLog, Path: folder + name, Size: size})
+			return true, nil
+		case portal.KindOf(err) == portal.KindNotFound:
+			return false, nil
+		default:
+			return false, err
 		}
-		return err == nil, err
 	}
 	for n := 1; n <= maxPieces; n++ {
 		if there, err := ask(fmt.Sprintf(pieceName, n)); err != nil || !there {

@@ -35,6 +35,9 @@ const (
 // Store reads from any store that a grant names. It keeps connections and nothing else.
 // The zero value works.
 type Store struct {
+	// Public is where browsers reach the store, for links; "" for where the portal does.
+	Public string
+
 	mutex      sync.Mutex
 	transports map[string]*http.Transport // by CA bundle
 }
@@ -195,6 +198,9 @@ func (s *Store) Link(ctx context.Context, g portal.Grant, kind portal.FileKind, 
 	size, err := s.stat(ctx, g, key)
 	if err != nil {
 		return portal.FileContent{}, err
+	}
+	if s.Public != "" {
+		g.Endpoint = s.Public
 	}
 	client, err := s.client(g)
 	if err != nil {

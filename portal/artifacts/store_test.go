@@ -244,8 +244,15 @@ func TestNothingOutsideOfTheRunCanBeAskedFor(t *testing.T) {
 		kind portal.FileKind
 		path string
 	}{
-		{portal.FileArtifact, "../../other/data/a"}, {portal.FileArtifact, "/a"}, {portal.FileArtifact, ""}, {portal.FileArtifact, "a/../a"},
-		{portal.FileLog, "data/a"}, {portal.FileLog, "manifest.jsonl"}, {portal.FileLog, "logs/../data/a"}, {portal.FileCheckpoint, "logs/a"}, {"other", "a"},
+		{portal.FileArtifact, "../../other/data/a"},
+		{portal.FileArtifact, "/a"},
+		{portal.FileArtifact, ""},
+		{portal.FileArtifact, "a/../a"},
+		{portal.FileLog, "data/a"},
+		{portal.FileLog, "manifest.jsonl"},
+		{portal.FileLog, "logs/../data/a"},
+		{portal.FileCheckpoint, "logs/a"},
+		{"other", "a"},
 	} {
 		if _, err := (&Store{}).Open(t.Context(), g, ask.kind, ask.path); portal.KindOf(err) != portal.KindNotFound {
 			t.Errorf("%s %q: %v", ask.kind, ask.path, err)

@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,18 +30,9 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 	if s.missed && dataset.UID == "" || s.uid != "" && dataset.UID != "" && s.uid != dataset.UID {
 		return nil
 	}
-	var receipt *portal.Receipt
-	if s.gone && dataset.ErasedAt.IsZero() {
-		uid := dataset.UID
-		if uid == "" {
-			uid = s.uid
-		}
-		got, err := f.receipt(ctx, dataset.Namespace, uid)
-		if err != nil {
-			return err // Without a receipt nothing is erased.
-		}
-		got.Account, got.Name = dataset.Account, dataset.Name
-		receipt = &got
+	receipt, err := f.datasetReceipt(ctx, dataset, s)
+	if err != nil {
+		return err // Without a receipt nothing is erased.
 	}
 	for range conflicts {
 		dataset, err = f.writeDataset(ctx, k.namespace, id, s, receipt)
@@ -53,6 +45,20 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 	}
 	f.remind(k, dataset)
 	return nil
+}
+
+// datasetReceipt gets the receipt for a dataset that has gone; nil for one that has not, or
+// whose receipt is kept.
+func (f *Follower) datasetReceipt(ctx context.Context, dataset portal.Dataset, s sight) (*portal.Receipt, error) {
+	if !s.gone || !dataset.ErasedAt.IsZero() {
+		return nil, nil //nolint:nilnil // No receipt is no error here.
+	}
+	receipt, err := f.receipt(ctx, dataset.Namespace, cmp.Or(dataset.UID, s.uid))
+	if err != nil {
+		return nil, err
+	}
+	receipt.Account, receipt.Name = dataset.Account, dataset.Name
+	return &receipt, nil
 }
 
 func (f *Follower) datasetRow(ctx context.Context, namespace string, id portal.DatasetID) (portal.Dataset, error) {

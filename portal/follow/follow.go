@@ -134,7 +134,7 @@ func New(with Dependencies, options Options) (*Follower, error) {
 }
 
 // DatasetSeen takes in what is seen of a DatasetRetention. It doesn't wait.
-func (f *Follower) DatasetSeen(_ context.Context, namespace, object, uid string, s portal.DatasetSeen, _, gone bool) {
+func (f *Follower) DatasetSeen(_ context.Context, namespace, object, uid string, s portal.DatasetSeen, _, gone bool) { //nolint:revive // argument-limit: the methods of a sink are the cluster's to choose.
 	f.take(key{aDataset, namespace, object}, sight{seen: true, uid: uid, dataset: s, gone: gone}, s.Version)
 }
 

@@ -455,7 +455,8 @@ func TestNothingToDoCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reads := 0
 		f, err := New(Dependencies{
-			Store: counting{&reads}, Receipts: &receipts{}, Log: discard(), Now: time.Now, Random: portaltest.Random(1),
+			Store: counting{&reads}, Receipts: &receipts{}, Log: discard(), Random: portaltest.Random(1),
+			Now: time.Now, //nolint:forbidigo // The bubble's clock.
 		}, Options{})
 		if err != nil {
 			t.Fatal(err)

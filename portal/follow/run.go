@@ -15,7 +15,6 @@ import (
 // is left for later.
 const conflicts = 5
 
-
 // applyRun writes what was seen of a run, and mails what is worth it.
 func (f *Follower) applyRun(ctx context.Context, k key, s sight) error {
 	id, ok := idOf[portal.RunID](k.object, "r-")

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -291,7 +290,7 @@ func (s *Service) lastPiece(ctx context.Context, g portal.Grant, run portal.Run,
 			kept.add(line)
 		}
 	})
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		return fmt.Errorf("read the stored log: %w", err)
 	}
 	if tail.part.Skipped = kept.first; more && after == (portal.LogPosition{}) {

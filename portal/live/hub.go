@@ -2,7 +2,6 @@ package live
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -211,9 +210,6 @@ func (s *stream) once(ctx context.Context) (int, error) {
 		n += len(lines)
 		s.add(lines)
 	})
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
 	return n, err
 }
 

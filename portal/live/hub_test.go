@@ -149,7 +149,7 @@ func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // It measures th
 			break
 		}
 	}
-	grown := int64(heap()) - int64(before) //nolint:gosec // Far below.
+	grown := int64(heap()) - int64(before)
 	t.Logf("%d MiB of log for %d readers: the heap has grown by %d KiB", lines*len(text)>>20, readers, grown>>10)
 	if most := int64(4 * limit); grown > most {
 		t.Errorf("the heap has grown by %d bytes, want at most %d", grown, most)
@@ -205,22 +205,22 @@ func TestAStreamEndsAfterItsLastReader(t *testing.T) {
 		first.Close()
 		first.Close()
 		synctest.Wait()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if _, open, _ := tr.counts(); open != 1 {
 			t.Fatalf("%d streams are open while one reads", open)
 		}
 		second.Close()
-		time.Sleep(defaultLinger - time.Second)
+		<-time.After(defaultLinger - time.Second)
 		third, err := h.subscribe(somewhere, portal.LogPosition{}) // the page was loaded again
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if opened, open, _ := tr.counts(); opened != 1 || open != 1 {
 			t.Fatalf("%d streams were opened, %d are open", opened, open)
 		}
 		third.Close()
-		time.Sleep(defaultLinger + time.Second)
+		<-time.After(defaultLinger + time.Second)
 		synctest.Wait()
 		if _, open, _ := tr.counts(); open != 0 || len(h.streams) != 0 {
 			t.Errorf("%d streams are open, %d are remembered", open, len(h.streams))
@@ -304,7 +304,7 @@ func TestATrainerThatHasNotBegunIsWaitedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if opened, _, _ := tr.counts(); opened < 10 || opened > 200 {
 			t.Errorf("asked %d times in an hour", opened)
 		}
@@ -373,7 +373,7 @@ func TestLinesOfALog(t *testing.T) {
 					total += len(line.Text)
 				}
 			})
-			if !errors.Is(err, io.EOF) {
+			if err != nil {
 				t.Fatal(err)
 			}
 			if test.want == nil {
@@ -393,7 +393,7 @@ func TestAClockThatIsSetBackLosesNothing(t *testing.T) {
 	t.Parallel()
 	in := stamped(900, "a") + "\n" + stamped(100, "b") + "\n" + stamped(200, "c") + "\n"
 	var got []portal.LogLine
-	if err := eachLine(strings.NewReader(in), portal.LogPosition{}, func(lines []portal.LogLine) { got = append(got, lines...) }); !errors.Is(err, io.EOF) {
+	if err := eachLine(strings.NewReader(in), portal.LogPosition{}, func(lines []portal.LogLine) { got = append(got, lines...) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 3 || !got[0].Position.Before(got[1].Position) || !got[1].Position.Before(got[2].Position) {

@@ -71,36 +71,55 @@ func (r *ring) find(after portal.LogPosition) (number, skipped int64) {
 const maxLine = 16 << 10
 
 // eachLine reads lines with their times and gives those after last, in batches of what
-// came at once. Its error is io.EOF at the end.
+// came at once. It gives nil at the end.
 func eachLine(body io.Reader, last portal.LogPosition, visit func([]portal.LogLine)) error {
 	in := bufio.NewReaderSize(body, maxLine)
-	at := portal.LogPosition{}
-	// Until something new comes, what is read may be what was read before.
-	again := last != portal.LogPosition{}
-	whole := true
-	var batch []portal.LogLine
+	l := liner{last: last, again: last != portal.LogPosition{}, whole: true}
 	for {
 		raw, err := in.ReadSlice('\n')
-		if len(raw) > 0 {
-			var text []byte
-			at, text = locate(at, raw, whole)
-			whole = raw[len(raw)-1] == '\n'
-			if !again && at.Before(last) {
-				at = portal.LogPosition{At: last.At, Same: last.Same + 1} // The node's clock was set back.
-			}
-			if again = again && !last.Before(at); !again {
-				last = at
-				batch = append(batch, portal.LogLine{Position: at, Text: clean(text)})
-			}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = nil // A long line: the rest of it comes as another.
 		}
-		if len(batch) > 0 && (in.Buffered() == 0 || len(batch) >= partLines || err != nil && !errors.Is(err, bufio.ErrBufferFull)) {
-			visit(batch)
-			batch = nil
+		l.take(raw)
+		if len(l.batch) > 0 && (in.Buffered() == 0 || len(l.batch) >= partLines || err != nil) {
+			visit(l.batch)
+			l.batch = nil
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// liner makes lines of what is read.
+type liner struct {
+	// at is where the line before was, last the newest position that was given.
+	at, last portal.LogPosition
+	// again: until something new comes, what is read may be what was read before.
+	again bool
+	// whole: what was read before ended a line.
+	whole bool
+	batch []portal.LogLine
+}
+
+func (l *liner) take(raw []byte) {
+	if len(raw) == 0 {
+		return
+	}
+	var text []byte
+	l.at, text = locate(l.at, raw, l.whole)
+	l.whole = raw[len(raw)-1] == '\n'
+	if l.again && !l.last.Before(l.at) {
+		return
+	}
+	if !l.again && l.at.Before(l.last) {
+		l.at = portal.LogPosition{At: l.last.At, Same: l.last.Same + 1} // The node's clock was set back.
+	}
+	l.again, l.last = false, l.at
+	l.batch = append(l.batch, portal.LogLine{Position: l.at, Text: clean(text)})
 }
 
 // locate takes the time off a line. What has none, such as the rest of a line that was

@@ -267,7 +267,7 @@ func (s *Service) Log(ctx context.Context, p portal.Principal, id portal.RunID, 
 	if ended(run) || run.UID == "" && run.Wish != portal.WishRun {
 		return s.kept(ctx, run, after)
 	}
-	return s.hub.subscribe(place{run.Namespace, id.Object()}, after)
+	return s.hub.subscribe(place{run.Namespace, id.Object()}, after) //nolint:contextcheck // The stream outlives whoever came first.
 }
 
 // eventsFor is for how long events count as fresh: each look is a request to the API

@@ -49,7 +49,8 @@ func (s *Service) act(ctx context.Context, p portal.Principal, id portal.RunID, 
 	if err != nil {
 		return fmt.Errorf("write the wish %s: %w", wish, err)
 	}
-	if _, err := s.settle(ctx, run, false); err != nil {
+	// Whoever acts on a run that the cluster refuses only now is told by mail.
+	if _, err := s.settle(ctx, run, true); err != nil {
 		s.Log.WarnContext(ctx, "Run has not followed a wish yet", "run", run.ID, "wish", wish, "error", err)
 		s.Wake()
 	}

@@ -30,12 +30,10 @@ func (s *Service) Check(ctx context.Context, p portal.Principal, id portal.RunID
 	if err := allowed(p, portal.ScopeRunsWrite); err != nil {
 		return err
 	}
-	_, err := s.check(ctx, p, wanted{id, name, dataset, spec})
-	return err
+	return s.check(ctx, p, wanted{id, name, dataset, spec})
 }
 
-// check gives the order too.
-func (s *Service) check(ctx context.Context, p portal.Principal, w wanted) (portal.RunOrder, error) {
+func (s *Service) check(ctx context.Context, p portal.Principal, w wanted) error {
 	var order portal.RunOrder
 	var place []error
 	err := s.Store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
@@ -44,7 +42,7 @@ func (s *Service) check(ctx context.Context, p portal.Principal, w wanted) (port
 		return err
 	})
 	if err != nil {
-		return order, err
+		return err
 	}
 	problems := append(checkName(w.name), place...)
 	problems = append(problems, checkSpec(w.spec)...)
@@ -53,17 +51,17 @@ func (s *Service) check(ctx context.Context, p portal.Principal, w wanted) (port
 		problems = append(problems, checkOffers(w.spec, offers)...)
 	}
 	if len(problems) > 0 {
-		return order, errors.Join(onePerField(problems)...)
+		return errors.Join(onePerField(problems)...)
 	}
 	err = s.Planner.CheckRun(ctx, order)
 	if portal.KindOf(err) == portal.KindInvalid {
-		return order, err
+		return err
 	}
 	if err != nil {
 		// The cluster is asked again when the run is made.
 		s.Log.WarnContext(ctx, "Run was not checked by the cluster", "run", w.id, "error", err)
 	}
-	return order, nil
+	return nil
 }
 
 // references finds what a run refers to, and what is wrong with that.
@@ -120,7 +118,7 @@ func (s *Service) admission(spec portal.RunSpec) []error {
 	}
 	run := &v1alpha1.TrainingRun{}
 	run.Spec.Trainer.Image = spec.Image
-	nodes, gpus := int32(min(max(spec.Nodes, 1), maxNodes)), int32(min(max(spec.GPUs, 0), maxGPUs)) //nolint:gosec // Bounded.
+	nodes, gpus := int32(min(max(spec.Nodes, 1), maxNodes)), int32(min(max(spec.GPUs, 0), maxGPUs))
 	run.Spec.Nodes.Count, run.Spec.Nodes.GPUsPerNode = &nodes, &gpus
 	tenant := &validation.Tenant{GPUs: v1alpha1.MaxGPUAllowance, Billing: v1alpha1.BillingActive}
 	if s.options.GPUs > 0 {

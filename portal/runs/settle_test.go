@@ -17,7 +17,7 @@ type crashCase struct {
 	// before is done by a portal that lives, act by one that is killed, again by the person
 	// after the restart, who saw an error and tries once more.
 	before func(*testing.T, *world) portal.RunID
-	act    func(*runs.Service, *testing.T, *world, portal.RunID) error
+	act    func(*testing.T, *runs.Service, *world, portal.RunID) error
 	// done says what is wrong with the end; wished tells whether the wish was written.
 	done   func(*testing.T, *world, portal.RunID) string
 	wished func(portal.Run) bool
@@ -50,8 +50,8 @@ func wanting(t *testing.T, w *world) portal.RunID {
 }
 
 func crashCases() map[string]crashCase {
-	act := func(do func(*runs.Service, context.Context, portal.Principal, portal.RunID) error) func(*runs.Service, *testing.T, *world, portal.RunID) error {
-		return func(s *runs.Service, t *testing.T, w *world, id portal.RunID) error {
+	act := func(do func(*runs.Service, context.Context, portal.Principal, portal.RunID) error) func(*testing.T, *runs.Service, *world, portal.RunID) error {
+		return func(t *testing.T, s *runs.Service, w *world, id portal.RunID) error {
 			t.Helper()
 			return do(s, t.Context(), w.person, id)
 		}
@@ -85,7 +85,7 @@ func crashCases() map[string]crashCase {
 	return map[string]crashCase{
 		"start": {
 			before: func(t *testing.T, w *world) portal.RunID { t.Helper(); return w.draft(t) },
-			act: func(s *runs.Service, t *testing.T, w *world, id portal.RunID) error {
+			act: func(t *testing.T, s *runs.Service, w *world, id portal.RunID) error {
 				t.Helper()
 				_, err := s.Start(t.Context(), w.person, id, "Baseline", w.dataset.ID, spec())
 				return err
@@ -132,7 +132,7 @@ func crashAt(t *testing.T, c crashCase, at int, after bool) bool {
 	w := newWorld(t, portaltest.Store(t))
 	id := c.before(t, w)
 	f := &fuse{at: at, after: after}
-	err := c.act(w.process(t, f), t, w, id)
+	err := c.act(t, w.process(t, f), w, id)
 	where := fmt.Sprintf("killed at call %d, after it: %v, the person saw %v", at, after, err)
 	w.restart(t)
 
@@ -143,7 +143,7 @@ func crashAt(t *testing.T, c crashCase, at int, after bool) bool {
 		}
 	}
 	// Who saw an error, or nothing, does it once more.
-	if err := c.act(w.service, t, w, id); err != nil && portal.KindOf(err) != portal.KindConflict {
+	if err := c.act(t, w.service, w, id); err != nil && portal.KindOf(err) != portal.KindConflict {
 		t.Errorf("%s: once more: %v", where, err)
 	}
 	w.restart(t)
@@ -229,9 +229,9 @@ func TestTheLoopTriesAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- w.service.Run(ctx) }()
-		time.Sleep(time.Second) // In the bubble's time.
+		<-time.After(time.Second) // In the bubble's time.
 		w.cluster.fail("CreateRun", nil)
-		time.Sleep(runs.DefaultEvery + time.Second)
+		<-time.After(runs.DefaultEvery + time.Second)
 		if got := w.get(t, run.ID); got.UID == "" {
 			t.Error("it was not tried again")
 		}

@@ -24,7 +24,7 @@ func (s *Service) Start(ctx context.Context, p portal.Principal, id portal.RunID
 		return portal.Run{}, err
 	}
 	w := wanted{id, name, dataset, spec}
-	if _, err := s.check(ctx, p, w); err != nil {
+	if err := s.check(ctx, p, w); err != nil {
 		return s.unlessStarted(ctx, p, id, err)
 	}
 	if run, err = s.write(ctx, p, w); err != nil {

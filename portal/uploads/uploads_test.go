@@ -523,3 +523,54 @@ func TestTwoDatasetsOneTenant(t *testing.T) {
 		t.Errorf("%d datasets, %v; a form that was sent twice makes one", len(list), err)
 	}
 }
+
+// TestSettledStaysSettled: what is sealed or has gone in the cluster is left alone, however
+// often it is settled.
+func TestSettledStaysSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, p := w.service(uploads.Options{}), w.person()
+	d := create(t, s, p)
+	if err := upload(w, s, p, d.ID, someFiles); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Seal(t.Context(), p, d.ID); err != nil {
+		t.Fatal(err)
+	}
+	again := func() []string {
+		t.Helper()
+		w.calls.names = nil
+		if _, err := w.service(uploads.Options{}).Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(w.calls.names, func(name string) bool { return name == "read" || name == "write" })
+	}
+	if calls := again(); len(calls) > 0 {
+		t.Errorf("a sealed dataset is settled by %v", calls)
+	}
+	delete(w.objects, place(d.Namespace, d.ID.Object()))
+	if calls := again(); len(calls) > 0 || len(w.objects) > 0 {
+		t.Errorf("a dataset that has gone is settled by %v", calls)
+	}
+}
+
+// TestErasedBeforeItWasMade: a dataset that never was in the cluster gets no receipt, so
+// its row is finished here.
+func TestErasedBeforeItWasMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, p := w.service(uploads.Options{}), w.person()
+	w.away = true
+	d := create(t, s, p)
+	if _, err := s.Erase(t.Context(), p, d.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	w.away = false
+	if _, err := s.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	view, err := s.Get(t.Context(), p, d.ID)
+	if err != nil || view.ErasedAt.IsZero() || len(w.objects) > 0 {
+		t.Errorf("%+v, %v, %d objects", view, err, len(w.objects))
+	}
+}

@@ -238,7 +238,7 @@ func TestAdminMenuByRole(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", role, diff)
 		}
 		start := map[bool]string{true: pathAdminAccounts, false: pathAdminEvents}[len(want) == 1]
-		if !strings.Contains(body, `<a href="`+start+`">Admin</a>`) {
+		if !strings.Contains(body, `<a href="`+start+`" aria-current="page">Admin</a>`) && !strings.Contains(body, `<a href="`+start+`" aria-current="true">Admin</a>`) {
 			t.Errorf("%s: the header does not lead to %s", role, start)
 		}
 	}

@@ -30,6 +30,8 @@ type portalUnderTest struct {
 	auth   *auth.Service
 	store  portal.Store
 	clock  *portaltest.Clock
+	// cluster is where runs are made.
+	cluster *countingCluster
 }
 
 func newPortal(t *testing.T) *portalUnderTest {
@@ -53,7 +55,7 @@ func newPortal(t *testing.T) *portalUnderTest {
 		t.Fatal(err)
 	}
 	p.web, err = New(Dependencies{
-		Auth: p.auth, Review: staff, Preferences: choices, Clients: fakeClients{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Auth: p.auth, Review: staff, Preferences: choices, Runs: realRuns(t, p), Clients: fakeClients{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Now: p.clock.Now, Random: random, Browser: func(string) string { return "Firefox on Linux" },
 	}, Options{})
 	if err != nil {

@@ -231,8 +231,8 @@ type datasetPage struct {
 	// AfterTraining and MaxAge are choices for a shorter time.
 	AfterTraining, MaxAge []option
 	Max                   int64
-	// Runs go on with it.
-	StartRun string
+	// RunOn leads to the form for a run on it; "" for none.
+	RunOn string
 }
 
 // Open reports whether files can be added.
@@ -255,7 +255,7 @@ func (s *Server) datasetPage(r *request) (*datasetPage, error) {
 	}
 	page.Live = page.Life.Moving
 	if s.runs != nil && page.Life.Usable {
-		page.StartRun = pathNewRun + "?dataset=" + url.QueryEscape(string(view.ID))
+		page.RunOn = pathNewRun + "?dataset=" + url.QueryEscape(string(view.ID))
 	}
 	if page.Life.Shortens {
 		after, age := view.Windows()

@@ -99,6 +99,9 @@ func livingDataset(d portal.Dataset, now time.Time) datasetLife {
 	}
 	if held(d.Seen, now) {
 		life.Why = "It is on hold: data that has to be preserved is not erased. " + holdWords(d.Seen)
+		if life.By = d.ErasedBy(); life.By.Before(d.Seen.HoldUntil) {
+			life.By = d.Seen.HoldUntil
+		}
 	}
 	return life
 }
@@ -158,16 +161,19 @@ func trouble(seen portal.DatasetSeen, otherwise string) string {
 // whyErased says by which rule the data goes.
 func whyErased(d portal.Dataset) string {
 	after, age := d.Windows()
-	inAll := fmt.Sprintf("%s after it was made, whatever happens", lower(windowWords(age)))
+	last := afterWords(after) + " after the last run on it has ended"
+	latest := lower(windowWords(age)) + " after it was made at the latest"
 	switch v1alpha1.DatasetState(d.Seen.State) {
 	case v1alpha1.DatasetExpiring:
-		return fmt.Sprintf("It goes %s after the last run on it has ended, unless another begins.", afterWords(after))
+		return fmt.Sprintf("It goes %s, unless another begins.", last)
 	case v1alpha1.DatasetInUse:
-		return fmt.Sprintf("It goes %s after the last run on it has ended, or %s but for runs that still use it then.", afterWords(after), inAll)
+		return fmt.Sprintf("It goes %s, and %s. A run that still uses it then may end first.", last, latest)
 	case v1alpha1.DatasetReady, v1alpha1.DatasetSealing:
-		return fmt.Sprintf("It goes %s after the last run on it has ended, and without any run %s.", afterWords(after), inAll)
+		return fmt.Sprintf("It goes %s, and %s, also if no run has used it.", last, latest)
+	case v1alpha1.DatasetInvalid:
+		return fmt.Sprintf("It goes %s.", latest)
 	default:
-		return fmt.Sprintf("It goes %s: also an upload that was never finished.", inAll)
+		return fmt.Sprintf("It goes %s, also if the upload was never finished.", latest)
 	}
 }
 

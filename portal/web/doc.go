@@ -10,6 +10,10 @@
 //   - No inline script or style, no foreign host: the Content-Security-Policy allows 'self'.
 //   - What a page has to say after a redirect is one of a closed list of notices, carried by
 //     a cookie: a link can't make us say something.
+//   - The page of a run is kept up to date by one EventSource, since browsers open few
+//     connections to a site: its state (the same template as in the page), points and log
+//     lines, which can be resumed. A stream ends after ten minutes, and when the server
+//     drains (Server.Drain); the browser comes back by itself and shows its cookie again.
 //   - Secrets never stand in a URL, but for emailed links. Opening one (GET) changes
 //     nothing; it shows a form.
 package web

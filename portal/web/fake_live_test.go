@@ -235,3 +235,11 @@ func fullLive(view portal.RunView) *fakeLive {
 	}
 	return f
 }
+
+// walkedLive is for tests that walk through all routes: its files can be had.
+func walkedLive() *fakeLive {
+	f := fullLive(runIn("Succeeded"))
+	f.files = map[portal.FileKind][]portal.RunFile{portal.FileArtifact: {{Kind: portal.FileArtifact, Path: "config.json", Size: 2}}}
+	f.objects = map[string]string{"config.json": "{}"}
+	return f
+}

@@ -33,7 +33,7 @@ func newFakeRuns() *fakeRuns {
 		Image: image, Command: []string{"python", "train.py"}, Args: []string{"--name", "my model"}, Env: map[string]string{"LR": "0.001"},
 		Nodes: 1, GPUs: 2, Product: "NVIDIA-H200", MaxDuration: 4 * time.Hour, StartWithin: 24 * time.Hour, CheckpointEvery: 10 * time.Minute, KeepLast: 2,
 	}
-	datasets := []portal.Dataset{{ID: idOf[portal.DatasetID]("d"), Name: "Speech, second try"}, {ID: idOf[portal.DatasetID]("e"), Name: "Street signs"}}
+	datasets := []portal.Dataset{{ID: idOf[portal.DatasetID]("d"), Name: "Speech, second try", Seen: portal.DatasetSeen{State: "Ready", Bytes: 5 << 30, ExpiresAt: start.Add(26*24*time.Hour + time.Hour)}}, {ID: idOf[portal.DatasetID]("e"), Name: "Street signs"}}
 	f.form = portal.RunForm{
 		Draft: idOf[portal.RunID]("f"), Datasets: datasets, OffersKnown: true, Images: []string{image, "registry.lethe.example/jax:0.9"}, Currency: "EUR",
 		Offers: []portal.RunOffer{
@@ -65,7 +65,9 @@ func fakeRunStates() []portal.RunSeen {
 	return []portal.RunSeen{
 		{},
 		{State: "Running", GPUSeconds: 9_412, Progress: portal.RunProgress{Percent: &percent}, Checkpoint: "0001-000400"},
-		{State: "Pending"}, {State: "Queued"}, {State: "Starting"},
+		{State: "Pending"},
+		{State: "Queued"},
+		{State: "Starting"},
 		{State: "Publishing", GPUSeconds: 12},
 		{State: "Suspended", Suspended: true, GPUSeconds: 3_600},
 		{State: "Succeeded", EndedAt: ended, GPUSeconds: 1_284_000},

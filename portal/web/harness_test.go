@@ -17,8 +17,10 @@ import (
 func fakeServer(t testing.TB, mods ...func(*Dependencies)) (*Server, *fakeAuth) {
 	t.Helper()
 	auth := newFakeAuth(t)
+	datasets := newFakeDatasets(t)
 	with := Dependencies{
-		Auth: auth, Review: fakeReview{}, Preferences: fakePreferences{auth}, Runs: newFakeRuns(), Live: fullLive(runIn("Succeeded")), Clients: fakeClients{},
+		Datasets: datasets, ReceiptKeys: datasets,
+		Auth: auth, Review: fakeReview{}, Preferences: fakePreferences{auth}, Runs: newFakeRuns(), Live: walkedLive(), Clients: fakeClients{},
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: func() time.Time { return start },
 		Random: portaltest.Random(7), Browser: func(string) string { return "Firefox on Linux" },
 	}

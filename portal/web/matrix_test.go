@@ -64,6 +64,8 @@ func outcome(w *httptest.ResponseRecorder) string {
 	switch {
 	case w.Code == http.StatusForbidden:
 		return "refused"
+	case w.Code == http.StatusUnauthorized && w.Header().Get("Content-Type") == "application/json": // to a script
+		return "sent to sign in"
 	case w.Code == http.StatusSeeOther && to == "/sign-in":
 		return "sent to sign in"
 	case w.Code == http.StatusSeeOther && to == "/step-up":

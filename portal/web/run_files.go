@@ -119,12 +119,8 @@ func (s *Server) runZip(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-func (s *Server) pack(w io.Writer, r *request, id portal.RunID, files portal.RunFiles) error {
-	var out io.Writer = w
-	if rw, ok := w.(http.ResponseWriter); ok {
-		out = s.patient(rw)
-	}
-	archive := zip.NewWriter(out)
+func (s *Server) pack(w http.ResponseWriter, r *request, id portal.RunID, files portal.RunFiles) error {
+	archive := zip.NewWriter(s.patient(w))
 	for {
 		for _, file := range files.Files {
 			if err := s.packOne(archive, r, id, file); err != nil {

@@ -162,7 +162,7 @@ func (f *runFeed) run(ctx context.Context, parts <-chan portal.LogPart) error {
 	if err := f.out.send(fmt.Sprintf("retry: %d\n\n", comeBack.Milliseconds())); err != nil {
 		return err
 	}
-	over, err := f.state()
+	over, err := f.state() //nolint:contextcheck // A request carries it.
 	if err != nil {
 		return err
 	}
@@ -177,11 +177,11 @@ func (f *runFeed) run(ctx context.Context, parts <-chan portal.LogPart) error {
 		case <-beat.C:
 			err = f.out.send(": still here\n\n")
 		case <-f.changed:
-			over, err = f.state()
+			over, err = f.state() //nolint:contextcheck // A request carries it.
 		case part, ok := <-parts:
 			if !ok {
 				parts = nil
-				over, err = f.state() // The log ends when the run does.
+				over, err = f.state() //nolint:contextcheck // A request carries it. The log ends when the run does.
 				break
 			}
 			err = f.lines(part)
@@ -302,7 +302,7 @@ func (s *Server) growingText(w http.ResponseWriter, r *request, id portal.RunID)
 	for {
 		part, err := tail.Next(ctx)
 		if err != nil {
-			return nil //nolint:nilerr // It has come to its end, or to that of our patience.
+			return nil // It has come to its end, or to that of our patience.
 		}
 		if part.Skipped != 0 {
 			fmt.Fprintf(w, "… earlier lines are not shown\n")

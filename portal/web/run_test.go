@@ -32,7 +32,7 @@ func TestTheRunPageInEachState(t *testing.T) {
 		"pending":    {"waits for its dataset", "/cancel"},
 		"queued":     {"no free GPU of this kind", "/cancel", "/suspend"},
 		"starting":   {"This costs nothing", "/cancel"},
-		"running":    {"Your program is training.", `value="41.5"`, "Step 4,150 of 10,000, epoch 2 of 5", "about 1 h 17 min left", "€7.42", "of at most about €40.80", "0.4312", "/suspend", "/cancel", "3 h 0 min"[:3], "lost"},
+		"running":    {"Your program is training.", `value="41.5"`, "2 × NVIDIA-H200", "24 hours after", "Step 4,150 of 10,000, epoch 2 of 5", "about 1 h 17 min left", "€7.42", "of at most about €40.80", "0.4312", "/suspend", "/cancel", "3 h 0 min"[:3], "lost"},
 		"publishing": {"results are being stored", "/cancel"},
 		"suspended":  {"holds no GPU", "/resume", "/cancel"},
 		"succeeded":  {"results are here", `value="100"`, "model-00001-of-00001.safetensors", "3.3 GiB", "files.zip", "See the receipt", "/runs/new?again=", "/delete", "Last checkpoint", "Logs and series"},
@@ -219,8 +219,8 @@ func readEvents(t *testing.T, in *bufio.Reader, most int) []sse {
 // watched is a real server, with a real write timeout that would cut every stream.
 func watched(t *testing.T, f *fakeLive, query string, header http.Header) (*Server, *http.Response) {
 	t.Helper()
-	s, auth := liveServer(t, f, func(d *Dependencies) { d.Now = time.Now })
-	auth.person("ada", func(p *portal.Principal) { p.Session.AuthenticatedAt = time.Now() })
+	s, auth := liveServer(t, f, func(d *Dependencies) { d.Now = now })
+	auth.person("ada", func(p *portal.Principal) { p.Session.AuthenticatedAt = now() })
 	server := httptest.NewUnstartedServer(s)
 	server.Config.WriteTimeout = 300 * time.Millisecond
 	server.Start()
@@ -272,12 +272,13 @@ func TestTheStreamOfARun(t *testing.T) {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
 
-	time.Sleep(400 * time.Millisecond) // the server's own write timeout has passed
+	<-time.After(400 * time.Millisecond) // the server's own write timeout has passed
 	f.set(func(v *portal.RunView) { v.Points = f.points[:4] })
+	events = readEvents(t, in, 1)
 	f.set(func(*portal.RunView) {}) // nothing is new: nothing is sent
 	f.set(func(v *portal.RunView) { *v = runIn("Succeeded"); v.Points = f.points[:4] })
 	close(f.parts)
-	events = readEvents(t, in, 10)
+	events = append(events, readEvents(t, in, 10)...)
 	var names []string
 	for _, e := range events {
 		names = append(names, e.name)
@@ -355,11 +356,25 @@ func TestWithoutAClusterThereIsNoPageOfARun(t *testing.T) {
 func TestWordsForNumbers(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ got, want string }{
-		{fileSize(0), "0 B"}, {fileSize(1023), "1023 B"}, {fileSize(1024), "1.0 KiB"}, {fileSize(3_511_000_000), "3.3 GiB"}, {fileSize(1 << 62), "4096 PiB"},
-		{lasting(0), "0 s"}, {lasting(-time.Hour), "0 s"}, {lasting(61 * time.Second), "1 min 1 s"}, {lasting(2 * time.Hour), "2 h"}, {lasting(49 * time.Hour), "2 d 1 h"},
-		{thousands(0), "0"}, {thousands(999), "999"}, {thousands(-1234567), "-1,234,567"},
-		{figure(3), "3"}, {figure(0.43121), "0.4312"}, {figure(1e-9), "1e-09"},
-		{capital("  it ended"), "It ended."}, {capital("Done!"), "Done!"}, {capital(""), ""},
+		{fileSize(0), "0 B"},
+		{fileSize(1023), "1023 B"},
+		{fileSize(1024), "1.0 KiB"},
+		{fileSize(3_511_000_000), "3.3 GiB"},
+		{fileSize(1 << 62), "4096 PiB"},
+		{lasting(0), "0 s"},
+		{lasting(-time.Hour), "0 s"},
+		{lasting(61 * time.Second), "1 min 1 s"},
+		{lasting(2 * time.Hour), "2 h"},
+		{lasting(49 * time.Hour), "2 d 1 h"},
+		{thousands(0), "0"},
+		{thousands(999), "999"},
+		{thousands(-1234567), "-1,234,567"},
+		{figure(3), "3"},
+		{figure(0.43121), "0.4312"},
+		{figure(1e-9), "1e-09"},
+		{capital("  it ended"), "It ended."},
+		{capital("Done!"), "Done!"},
+		{capital(""), ""},
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ func (p *runPage) Percent() *float64 {
 // Progress is how far the run has come, in words; "" when nobody knows.
 func (p *runPage) Progress() string {
 	told := p.Run.Seen.Progress
+	if p.is(v1alpha1.RunSucceeded) {
+		return "" // It is done, whatever was told last.
+	}
 	var parts []string
 	if told.TotalSteps > 0 {
 		parts = append(parts, "step "+thousands(told.Step)+" of "+thousands(told.TotalSteps))
@@ -80,7 +84,7 @@ func (p *runPage) GPUs() string {
 	}
 	text := plural(spec.GPUs*max(spec.Nodes, 1), "GPU", "GPUs")
 	if spec.Product != "" {
-		text += " " + spec.Product
+		text = strconv.Itoa(spec.GPUs*max(spec.Nodes, 1)) + " × " + spec.Product
 	}
 	if spec.Nodes > 1 {
 		text += " on " + plural(spec.Nodes, "node", "nodes")
@@ -88,13 +92,16 @@ func (p *runPage) GPUs() string {
 	return text
 }
 
-// Used is the GPU time that was used.
+// Used is the GPU time that was used; "" for none.
 func (p *runPage) Used() string {
 	seconds := p.Run.Seen.GPUSeconds
 	if n := len(p.Run.Seen.Attempts); n > 0 && p.is(v1alpha1.RunRunning) {
 		if last := p.Run.Seen.Attempts[n-1]; last.EndedAt.IsZero() && !last.StartedAt.IsZero() && p.Now.After(last.StartedAt) {
 			seconds += int64(p.Now.Sub(last.StartedAt)/time.Second) * int64(p.Run.Spec.GPUs*max(p.Run.Spec.Nodes, 1))
 		}
+	}
+	if seconds == 0 {
+		return ""
 	}
 	return lasting(time.Duration(seconds) * time.Second)
 }
@@ -166,5 +173,18 @@ type attemptRow struct {
 	Word, Why, Took string
 }
 
-// Days is a time in days and hours, for the dataset's end.
-func (p *runPage) Days(t time.Time) string { return lasting(t.Sub(p.Now)) }
+// Told reports whether a card says what went wrong.
+func (p *runPage) Told() bool { return p.is(v1alpha1.RunFailed) && p.Life.Failed }
+
+// Window is how long the dataset stays after its last run, in words.
+func (p *runPage) Window() string {
+	window := p.View.Dataset.AfterTraining
+	switch {
+	case window%(24*time.Hour) == 0 && window > 24*time.Hour:
+		return plural(int(window/(24*time.Hour)), "day", "days")
+	case window%time.Hour == 0 && window > 0:
+		return plural(int(window/time.Hour), "hour", "hours")
+	default:
+		return lasting(window)
+	}
+}

@@ -214,15 +214,18 @@ func fileSize(n int64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)
 	}
-	value, unit := float64(n), -1
-	for value >= 1024 && unit < 4 {
-		value, unit = value/1024, unit+1
+	value, unit := float64(n)/1024, "KiB"
+	for _, next := range []string{"MiB", "GiB", "TiB", "PiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
 	}
 	digits := 1
 	if value >= 100 {
 		digits = 0
 	}
-	return strconv.FormatFloat(value, 'f', digits, 64) + " " + []string{"KiB", "MiB", "GiB", "TiB", "PiB"}[unit]
+	return strconv.FormatFloat(value, 'f', digits, 64) + " " + unit
 }
 
 // lasting writes a time for people: the two largest units.

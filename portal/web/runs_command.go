@@ -13,6 +13,7 @@ var errNoWords = errors.New("no shell runs this, so |, &&, >, $ and ; do nothing
 
 // splitWords splits a line as a POSIX shell would, and refuses what only a shell could do.
 func splitWords(text string) ([]string, error) {
+	text = strings.ReplaceAll(text, "\r\n", "\n") // as browsers send lines
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX), syntax.KeepComments(true)).Parse(strings.NewReader(text), "")
 	if err != nil {
 		return nil, errors.New("a quote is not closed, or a character needs quotes around it")

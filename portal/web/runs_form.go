@@ -3,6 +3,8 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -43,7 +45,7 @@ func (s *Server) runFormPage(r *request, form portal.RunForm, in runInput) *runF
 	page.Live, page.Wide = true, true
 	page.Draft = string(form.Draft)
 	for _, d := range form.Datasets {
-		page.Datasets = append(page.Datasets, option{string(d.ID), d.Name, string(d.ID) == in.Dataset})
+		page.Datasets = append(page.Datasets, option{string(d.ID), s.datasetWords(d), string(d.ID) == in.Dataset})
 	}
 	for _, image := range form.Images {
 		page.Images = append(page.Images, option{image, image, image == in.Image})
@@ -51,16 +53,49 @@ func (s *Server) runFormPage(r *request, form portal.RunForm, in runInput) *runF
 	for _, offer := range form.Offers {
 		page.Kinds = append(page.Kinds, option{offer.Product, offerWords(offer, form.Currency), offer.Product == in.Product})
 	}
-	if in.Product != "" && !form.OffersKnown {
-		page.Kinds = append(page.Kinds, option{in.Product, in.Product, true})
+	if in.Product != "" && !chosenOption(page.Kinds) {
+		page.Kinds = append(page.Kinds, option{in.Product, in.Product + ", not there now", true})
 	}
 	for _, run := range form.Sources {
 		page.Sources = append(page.Sources, option{string(run.ID), run.Name + ", " + utc(run.CreatedAt), string(run.ID) == in.ResumeFrom})
+	}
+	if in.ResumeFrom != "" && !chosenOption(page.Sources) {
+		page.Sources = append(page.Sources, option{in.ResumeFrom, "An earlier run", true})
 	}
 	spec, problems := in.spec()
 	page.Unread = len(problems) > 0
 	page.Estimate = s.runs.Estimate(r.Context(), spec)
 	return page
+}
+
+// chosenOption reports whether a list has what was chosen. What it has not is added, so
+// that nothing else is taken in its place without a word.
+func chosenOption(list []option) bool {
+	return slices.ContainsFunc(list, func(o option) bool { return o.Selected })
+}
+
+// datasetWords are a dataset with its size, and for how long it is still there.
+func (s *Server) datasetWords(d portal.Dataset) string {
+	words := d.Name
+	if d.Seen.Bytes > 0 {
+		words += ", " + fileSize(d.Seen.Bytes)
+	}
+	if left := d.Seen.ExpiresAt.Sub(s.now()); !d.Seen.ExpiresAt.IsZero() && left > 0 {
+		words += ", erased in " + timeLeft(left)
+	}
+	return words
+}
+
+// timeLeft is a span in its largest unit, rounded down: who counts on it has that long.
+func timeLeft(left time.Duration) string {
+	const days = 24 * time.Hour
+	switch {
+	case left >= 2*days:
+		return plural(int(left/days), "day", "days")
+	case left >= 2*time.Hour:
+		return plural(int(left/time.Hour), "hour", "hours")
+	}
+	return plural(int(left/time.Minute), "minute", "minutes")
 }
 
 // offerWords are a kind of GPU with its price.

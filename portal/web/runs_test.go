@@ -50,14 +50,14 @@ func TestPagesOfRuns(t *testing.T) {
 		status         int
 		says           []string
 	}{
-		"the list":                   {target: "/runs", status: 200, says: []string{"Waiting for the cluster", "Training", "62 %", "2.61 GPU-hours", "€10.4316", "356.67 GPU-hours", "Saving its results", "Suspended", "Finished", "Failed", "Cancelled", `href="/runs/new"`}},
+		"the list":                   {target: "/runs", status: 200, says: []string{"Waiting for the cluster", "Training", "62 %", "<dd>2.61</dd>", "€10.4316", "<dd>356.67</dd>", "Saving its results", "Suspended", "Finished", "Failed", "Cancelled", `href="/runs/new"`}},
 		"the list with a filter":     {target: "/runs?state=Failed&dataset=" + strings.Repeat("d", 26) + "&text=%3Cb", with: func(f *fakeRuns) { f.list = nil }, status: 200, says: []string{`value="Failed" selected`, `value="&lt;b"`, "No run is like that"}},
 		"an empty list":              {target: "/runs", with: func(f *fakeRuns) { f.list = nil }, status: 200, says: []string{"You have no runs"}},
 		"a list that goes on":        {target: "/runs?state=Failed", with: func(f *fakeRuns) { f.next = portal.PageCursor{Time: start, ID: strings.Repeat("r", 26)} }, status: 200, says: []string{"Older runs", "state=Failed", "after=1772442000000000."}},
 		"a list without prices":      {target: "/runs", with: func(f *fakeRuns) { f.noPrice = true }, status: 200, says: []string{"no price"}},
 		"a place that is none":       {target: "/runs?after=yesterday", status: 422, says: []string{"This address leads nowhere"}},
 		"a state that is none":       {target: "/runs?state=odd", with: failing("List", portal.Invalid("state", "There is no such state.")), status: 422, says: []string{"#f-state"}},
-		"the form":                   {target: "/runs/new", status: 200, says: []string{"NVIDIA-H200, €3.99 an hour", "NVIDIA-B300, no price yet", `name="draft" value="ffff`, "€31.92", `&#39;my model&#39;`, "LR=0.001", `value="24"`}},
+		"the form":                   {target: "/runs/new", status: 200, says: []string{"NVIDIA-H200, €3.99 an hour", "erased in 26 days", "NVIDIA-B300, no price yet", `name="draft" value="ffff`, "€31.92", `&#39;my model&#39;`, "LR=0.001", `value="24"`}},
 		"the form for a dataset":     {target: "/runs/new?dataset=" + strings.Repeat("e", 26), status: 200, says: []string{strings.Repeat("e", 26) + `" selected`}},
 		"the form for a checkpoint":  {target: "/runs/new?resume=" + first, status: 200, says: []string{first + `" selected`}},
 		"again":                      {target: "/runs/new?again=" + strings.Repeat("r", 25) + "a", status: 200, says: []string{`value="Baseline 1"`}},
@@ -65,6 +65,8 @@ func TestPagesOfRuns(t *testing.T) {
 		"no datasets":                {target: "/runs/new", with: func(f *fakeRuns) { f.form.Datasets = nil }, status: 200, says: []string{"First, a dataset"}},
 		"no images":                  {target: "/runs/new", with: func(f *fakeRuns) { f.form.Images = nil }, status: 200, says: []string{`id="f-image" name="image_own" value="registry`}},
 		"the cluster is away":        {target: "/runs/new", with: func(f *fakeRuns) { f.form.Offers, f.form.OffersKnown = nil, false }, status: 200, says: []string{"does not tell its GPUs", `value="NVIDIA-H200" selected`}},
+		"a kind that is gone":        {target: "/runs/new", with: func(f *fakeRuns) { f.form.Offers = f.form.Offers[1:] }, status: 200, says: []string{`value="NVIDIA-H200" selected>NVIDIA-H200, not there now`}},
+		"a checkpoint of long ago":   {target: "/runs/new?resume=old", status: 200, says: []string{`value="old" selected>An earlier run`}},
 		"no cap":                     {target: "/runs/new", with: func(f *fakeRuns) { f.form.Spec.MaxDuration = 0 }, status: 200, says: []string{"No cap is set"}},
 		"no GPUs":                    {target: "/runs/new", with: func(f *fakeRuns) { f.form.Spec.GPUs = 0 }, status: 200, says: []string{"No GPUs are used"}},
 		"no price":                   {target: "/runs/new", with: func(f *fakeRuns) { f.form.Spec.Product = "NVIDIA-B300" }, status: 200, says: []string{"No price yet"}},
@@ -160,6 +162,7 @@ func TestWords(t *testing.T) {
 		"python train.py":             {"python", "train.py"},
 		"  a\t'b c'  \"d e\"f \\\n g": {"a", "b c", "d ef", "g"},
 		"one\ntwo":                    {"one", "two"},
+		"'a\r\nb'":                    {"a\nb"},
 		`a\ b "c\"d" 'e\f'`:           {"a b", `c"d`, `e\f`},
 		"--lr=1e-3 @x %y":             {"--lr=1e-3", "@x", "%y"},
 		"*.csv ~/x {a,b}":             {"*.csv", "~/x", "{a,b}"},
@@ -248,7 +251,7 @@ func TestStatesOfRunsInWords(t *testing.T) {
 
 func TestGPUHours(t *testing.T) {
 	t.Parallel()
-	for seconds, want := range map[int64]string{0: "0 GPU-hours", 1: "less than 0.01 GPU-hours", 36: "0.01 GPU-hours", 3600: "1 GPU-hour", 5400: "1.50 GPU-hours", 7200: "2 GPU-hours"} {
+	for seconds, want := range map[int64]string{0: "0 GPU-hours", 1: "under 0.01 GPU-hours", 36: "0.01 GPU-hours", 3600: "1 GPU-hour", 5400: "1.50 GPU-hours", 7200: "2 GPU-hours"} {
 		if got := gpuHours(seconds); got != want {
 			t.Errorf("%d: %q, want %q", seconds, got, want)
 		}

@@ -74,19 +74,25 @@ var runFilterStates = []string{
 	string(v1alpha1.RunSucceeded), string(v1alpha1.RunFailed), string(v1alpha1.RunCancelled),
 }
 
-// gpuHours shows GPU-seconds as hours with two decimals: "1.25 GPU-hours".
+// gpuHours shows GPU-seconds as hours: "1.25 GPU-hours".
 func gpuHours(seconds int64) string {
-	const hour, hundredth = 3600, 36
-	if seconds > 0 && seconds < hundredth {
-		return "less than 0.01 GPU-hours"
-	}
-	if seconds == hour {
+	number := hoursOf(seconds)
+	if number == "1" {
 		return "1 GPU-hour"
+	}
+	return number + " GPU-hours"
+}
+
+// hoursOf shows seconds as hours with two decimals.
+func hoursOf(seconds int64) string {
+	const hundredth = 36
+	if seconds > 0 && seconds < hundredth {
+		return "under 0.01"
 	}
 	hundredths := (seconds + hundredth/2) / hundredth
 	whole, rest := strconv.FormatInt(hundredths/100, 10), hundredths%100
 	if rest == 0 {
-		return whole + " GPU-hours"
+		return whole
 	}
-	return fmt.Sprintf("%s.%02d GPU-hours", whole, rest)
+	return fmt.Sprintf("%s.%02d", whole, rest)
 }

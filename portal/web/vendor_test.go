@@ -40,6 +40,13 @@ var vendored = []struct{ pkg, integrity, member, file, digest string }{
 		file:      "static/vendor/uplot-1.6.32.min.css",
 		digest:    "sha512-xXYYvGoPqOjhMwkpkxWTDv7HvlyrkyEqzc4USFr/ZtBYC7eklE3DNBDccqiMj2VzRKSffZzeqVRckdYzJx9qfQ==",
 	},
+	{
+		pkg:       "hash-wasm@4.13.0",
+		integrity: "sha512-GrWl7wsV46fKIXQZB5ebskLZLAmKL6d9RS0fspCxDeQyjoNu1AfTJTMLPOJyfzaQm0ldFiwFN21/w+sE/kgEFQ==",
+		member:    "package/dist/sha256.umd.min.js",
+		file:      "static/vendor/hash-wasm-4.13.0.sha256.umd.min.js",
+		digest:    "sha512-sCpSGXvKOxve51kuoQ6obqB9Uto5jk2KuVIhSV+RztLr8Xj1SfYAhjX/7HGvZRHjujfHA2d7By+ivNWjhvoQYA==",
+	},
 }
 
 func integrityOf(content []byte) string {

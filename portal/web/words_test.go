@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -45,7 +46,7 @@ func TestEachScopeHasWords(t *testing.T) {
 func TestScopesOfOneNounStandTogether(t *testing.T) {
 	t.Parallel()
 	s, _ := fakeServer(t)
-	page := s.tokenPage(s.newRequest(httptest.NewRecorder(), httptest.NewRequest("GET", "/account/tokens/new", nil)), "", nil, 0)
+	page := s.tokenPage(s.newRequest(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/account/tokens/new", nil)), "", nil, 0)
 	var names []string
 	var scopes []portal.Scope
 	for _, group := range page.Groups {

@@ -18,6 +18,7 @@
 
   function addLines(event) {
     log.hidden = false;
+    document.getElementById("log-empty").hidden = true;
     document.getElementById("log-foot").hidden = false;
     const part = document.createDocumentFragment();
     if (event.skipped) {
@@ -36,10 +37,14 @@
     if (follow.checked) log.scrollTop = log.scrollHeight;
   }
 
-  // Who scrolls up wants to read; who comes back to the end wants to follow.
+  // Who scrolls up wants to read; who comes back to the end wants to follow. That lines are
+  // wrapped anew in a narrower window is no scrolling.
+  let top = 0, height = 0;
   log.addEventListener("scroll", function () {
-    const end = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
-    if (follow.checked !== end) follow.checked = end;
+    if (log.scrollHeight - log.scrollTop - log.clientHeight < 8) follow.checked = true;
+    else if (log.scrollTop < top && log.scrollHeight === height) follow.checked = false;
+    top = log.scrollTop;
+    height = log.scrollHeight;
   });
   follow.addEventListener("change", function () {
     if (follow.checked) log.scrollTop = log.scrollHeight;
@@ -141,8 +146,10 @@
   if (table && window.uPlot) table.open = false;
   let width = 0;
   new ResizeObserver(function () {
-    if (run.clientWidth !== width) schedule();
+    if (run.clientWidth === width) return;
     width = run.clientWidth;
+    schedule();
+    if (follow.checked) log.scrollTop = log.scrollHeight;
   }).observe(run);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
 
@@ -171,7 +178,7 @@
   function refresh() {
     fetch(location.pathname).then(function (answer) { return answer.ok ? answer.text() : Promise.reject(); }).then(function (text) {
       const page = new DOMParser().parseFromString(text, "text/html");
-      for (const id of ["run-results", "run-attempts", "run-events", "run-fate"]) {
+      for (const id of ["run-failure", "run-results", "run-attempts", "run-events", "run-fate"]) {
         const now = document.getElementById(id), next = page.getElementById(id);
         if (now && next) {
           now.replaceWith(document.adoptNode(next));
