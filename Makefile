@@ -26,7 +26,7 @@ demo-portal: ## Show the portal on this machine, with a mail server beside it.
 
 # Journeys mostly wait for the cluster, the other tests mostly compute.
 test: lab-up tools ## Run all tests: pure, edge, control plane, MinIO, and the whole system on the lab.
-	@$(MAKE) --no-print-directory -j2 test-unit test-system test-browser
+	@$(MAKE) --no-print-directory -j2 test-unit test-journeys
 
 ##@ Code
 .PHONY: generate fmt lint verify build
@@ -56,7 +56,7 @@ build: ## Build the programs into .cache/bin.
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(LETHE_CACHE)/bin/ ./cmd/... ./hack/trainer/digits
 
 ##@ Tests
-.PHONY: test-unit test-system test-browser test-deploy
+.PHONY: test-unit test-system test-browser test-journeys test-deploy
 test-unit: tools ## Run every test that needs no running lab, with the race detector.
 	LETHE_TEST_REQUIRE_REAL=1 KUBEBUILDER_ASSETS=$(LETHE_CACHE)/bin go test -race -timeout=30m ./...
 	go test -run='^TestEvery' ./controllers/datasetretention ./controllers/trainingrun
@@ -65,9 +65,14 @@ test-unit: tools ## Run every test that needs no running lab, with the race dete
 test-system: lab-up ## Run the journeys through the whole system on the lab.
 	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=50m -parallel=10 -v ./hack/system
 
-test-browser: $(LAB) ## Run the journeys through the portal in a browser.
+test-browser: lab-up ## Run the journeys through the portal in a browser; one trains on the lab.
 	@$(LAB) tools $(BROWSER_TOOLS)
-	LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=20m -parallel=4 -v ./hack/browser
+	@eval "$$($(LAB) env)" && LETHE_TEST_SYSTEM=1 go test -count=1 -timeout=20m -parallel=4 -v ./hack/browser
+
+# One after the other: those through the system stop the operator and the store.
+test-journeys:
+	@$(MAKE) --no-print-directory test-system
+	@$(MAKE) --no-print-directory test-browser
 
 # Not part of CI: it takes the lab's own operator away for its time, and builds MinIO's client.
 test-deploy: lab-up ## Install the single-node overlay on the lab, use it, and remove it again.

@@ -9,9 +9,12 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/artifacts"
@@ -118,6 +121,9 @@ func openTraining(c clusterConfig, store portal.Store, log *slog.Logger) (*train
 	if err != nil {
 		return nil, err
 	}
+	// What the libraries of Kubernetes log by themselves is redacted and in our form, too.
+	klog.SetSlogLogger(log)
+	ctrl.SetLogger(logr.FromSlogHandler(log.Handler()))
 	t := &training{log: log}
 	if t.cluster, err = cluster.New(connection, cluster.Options{Clock: clock.RealClock{}, Log: log}); err != nil {
 		return nil, err

@@ -69,5 +69,5 @@ func micros(text string) (int64, error) {
 	if err != nil {
 		return 0, errAmount
 	}
-	return int64(amount), nil //nolint:gosec // G115: 62 bits
+	return int64(amount), nil
 }

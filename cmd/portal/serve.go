@@ -41,6 +41,8 @@ type site struct {
 	// training is nil without a cluster.
 	training *training
 	people   http.Handler
+	// drain ends the streams of pages, which a shutdown would wait for.
+	drain func()
 }
 
 func serve(ctx context.Context, i *invocation) error {
@@ -139,6 +141,7 @@ func (s *site) assemblePages() error {
 	if err != nil {
 		return err
 	}
+	s.drain = pages.Drain
 	api, err := rest.New(rest.Dependencies{Auth: s.auth, Clients: clients, Log: s.log, Now: time.Now, Browser: clientip.Browser})
 	if err != nil {
 		return err
@@ -223,6 +226,7 @@ func (s *site) run(ctx context.Context) error {
 		people: newServer(s.people, s.certificate, errorLog), ops: newServer(opsHandler(s.metrics, ready), nil, errorLog),
 		log: s.log, ready: ready, drainDelay: s.config.drainDelay, drainLimit: s.config.drainLimit,
 	}
+	front.people.RegisterOnShutdown(s.drain)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, background := errgroup.WithContext(background)

@@ -76,7 +76,7 @@ func TestSettingsComeFromFlagsVariablesAndFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(config{}, mailConfig{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(test.want, got, cmp.AllowUnexported(config{}, clusterConfig{}, mailConfig{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(test.rest, rest, cmpopts.EquateEmpty()); diff != "" {

@@ -23,6 +23,7 @@ func cancelCases() map[string]decideCase {
 	stopping := func(reason string, mods ...func(*v1alpha1.TrainingRun)) *v1alpha1.TrainingRun {
 		return makeRun(append([]func(*v1alpha1.TrainingRun){
 			inState(runningNow), onceBound, guarded, cancels, after(stoppedFor(reason)),
+			func(r *v1alpha1.TrainingRun) { r.Status.Message = cancelSet },
 		}, mods...)...)
 	}
 	over := outcome{State: v1alpha1.RunCancelled, Reason: v1alpha1.ReasonCancelled}

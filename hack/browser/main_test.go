@@ -75,6 +75,9 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	if shared.certificate, err = stand.NewCertificate(work); err != nil {
 		return 0, err
 	}
+	if err := findLab(); err != nil {
+		return 0, err
+	}
 	ctx, stop, err := startBrowser(work)
 	if err != nil {
 		return 0, err
@@ -107,7 +110,7 @@ func startBrowser(work string) (context.Context, func() error, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
 		chromedp.UserDataDir(filepath.Join(work, "profile")),
-		chromedp.Flag("ignore-certificate-errors-spki-list", shared.certificate.SPKI),
+		chromedp.Flag("ignore-certificate-errors-spki-list", shared.certificate.SPKI+","+lab.spki),
 		chromedp.Flag("lang", "en-GB"),
 		chromedp.ModifyCmdFunc(quietly),
 	)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,8 @@ type page struct {
 	ctx    context.Context //nolint:containedctx // chromedp's handle of a tab is a context
 	portal *stand.Stand
 	origin string
+	// stores are origins that pages may send files to.
+	stores []string
 	// noScripts says that JavaScript is off.
 	noScripts bool
 
@@ -116,10 +119,15 @@ func (p *page) listen(event any) {
 			p.fault(string(e.Entry.Source) + ": " + e.Entry.Text)
 		}
 	case *network.EventRequestWillBeSent:
-		if to := e.Request.URL; !strings.HasPrefix(to, p.origin+"/") && !strings.HasPrefix(to, "data:") && !strings.HasPrefix(to, "about:") && !strings.HasPrefix(to, "chrome") {
+		if to := e.Request.URL; !p.ours(to) && !strings.HasPrefix(to, "data:") && !strings.HasPrefix(to, "about:") && !strings.HasPrefix(to, "chrome") {
 			p.fault("a request to " + to)
 		}
 	}
+}
+
+// ours reports whether an address is the portal's or a store's.
+func (p *page) ours(to string) bool {
+	return slices.ContainsFunc(append([]string{p.origin}, p.stores...), func(origin string) bool { return strings.HasPrefix(to, origin+"/") })
 }
 
 func (p *page) fault(text string) {
@@ -174,7 +182,12 @@ func (p *page) until(what, expression string) {
 
 func (p *page) poll(what string, done func() bool) {
 	p.t.Helper()
-	deadline := time.Now().Add(patience)
+	p.pollFor(patience, what, done)
+}
+
+func (p *page) pollFor(limit time.Duration, what string, done func() bool) {
+	p.t.Helper()
+	deadline := time.Now().Add(limit)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -182,7 +195,7 @@ func (p *page) poll(what string, done func() bool) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.fail("waited %s for %s", patience, what)
+			p.fail("waited %s for %s", limit, what)
 		}
 		<-ticker.C
 	}

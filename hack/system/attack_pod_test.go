@@ -36,6 +36,9 @@ func loadIntruder(t *testing.T) {
 // break-ins that the intruder reports at least, by the beginning of their names.
 var breakIns = map[string]int{"files": 10, "processes": 2, "kernel": 20, "limits": 5, "store": 10, "broker": 5, "cluster": 6, "record": 2}
 
+// ownKernels are what a kernel of its own takes, because nobody else has it.
+var ownKernels = map[string]bool{"limits: be killed last": true, "limits: be more important": true}
+
 // TestAttackFromTrainerPod asserts what the trainer could not do. The lab's network does
 // not enforce NetworkPolicies: that the metadata address is out of reach is asserted of the
 // objects, and what the Pod saw there is only recorded.
@@ -85,7 +88,7 @@ func attackFrom(t *testing.T, tier string) (version string) {
 		}
 		t.Run(o.Name, func(t *testing.T) {
 			t.Log(o.Detail)
-			if !o.Refused && kind != "record" {
+			if !o.Refused && kind != "record" && (tier == "" || !ownKernels[o.Name]) {
 				t.Errorf("it was not refused: %s", o.Detail)
 			}
 			if strings.Contains(o.Detail, "no such host") {

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,8 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"encoding/json"
-
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/cluster"
@@ -25,8 +24,11 @@ import (
 // every act, as the use cases call them.
 func acts(c *cluster.Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"EnsureTenant":  func(ctx context.Context) error { return c.EnsureTenant(ctx, portal.TenantOrder{Namespace: namespace}) },
-		"CreateDataset": func(ctx context.Context) error { _, err := c.CreateDataset(ctx, portal.DatasetOrder{Namespace: namespace, Object: dataName}); return err },
+		"EnsureTenant": func(ctx context.Context) error { return c.EnsureTenant(ctx, portal.TenantOrder{Namespace: namespace}) },
+		"CreateDataset": func(ctx context.Context) error {
+			_, err := c.CreateDataset(ctx, portal.DatasetOrder{Namespace: namespace, Object: dataName})
+			return err
+		},
 		"SealDataset":   func(ctx context.Context) error { return c.SealDataset(ctx, namespace, dataName) },
 		"SetRetention":  func(ctx context.Context) error { return c.SetRetention(ctx, namespace, dataName, time.Hour, time.Hour) },
 		"DeleteDataset": func(ctx context.Context) error { return c.DeleteDataset(ctx, namespace, dataName, "u") },
@@ -44,7 +46,10 @@ func acts(c *cluster.Client) map[string]func(context.Context) error {
 
 func TestEveryActEndsWhenTheAPIServerIsAway(t *testing.T) {
 	t.Parallel()
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see that the caller went
+		<-r.Context().Done()
+	}))
 	t.Cleanup(silent.Close)
 	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "etcd has no leader", http.StatusServiceUnavailable)

@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,10 +43,10 @@ func problem(act string, err error) error {
 		return notThere(said, err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return &portal.Error{Kind: portal.KindConflict, Message: "Your place in the cluster is being deleted, so nothing new is made in it.", Err: err}
+	case apierrors.IsConflict(err), anotherUID(said):
+		return &portal.Error{Kind: portal.KindConflict, Message: portal.ErrConflict.Message, Err: err}
 	case apierrors.IsInvalid(err), denied(said):
 		return refused(said, err)
-	case apierrors.IsConflict(err):
-		return &portal.Error{Kind: portal.KindConflict, Message: portal.ErrConflict.Message, Err: err}
 	case said.Code == http.StatusTooManyRequests, said.Code >= http.StatusInternalServerError, apierrors.IsTimeout(err):
 		return away(err)
 	}
@@ -76,6 +78,12 @@ func notThere(said metav1.Status, err error) error {
 		}
 	}
 	return &portal.Error{Kind: portal.KindNotFound, Message: portal.ErrNotFound.Message, Err: err}
+}
+
+// anotherUID reports whether a patch was meant for another object of that name: custom
+// resources answer so, where others answer with a conflict.
+func anotherUID(said metav1.Status) bool {
+	return said.Details != nil && slices.ContainsFunc(said.Details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" })
 }
 
 // Words that the API server puts before those of a policy, of a webhook, and of a quota.
@@ -118,13 +126,24 @@ func words(message string) string {
 			message = after
 		}
 	}
-	// A field's error by the API server: `Invalid value: "x": words`.
 	if rest, is := strings.CutPrefix(message, "Invalid value: "); is {
-		if _, after, found := strings.Cut(rest, ": "); found {
-			message = after
-		}
+		message = withoutValue(rest)
 	}
 	return strings.TrimSpace(message)
+}
+
+// withoutValue takes the value away that the API server puts before a field's error, as
+// JSON. Not all have one.
+func withoutValue(text string) string {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return text
+	}
+	if after, is := strings.CutPrefix(text[decoder.InputOffset():], ": "); is {
+		return after
+	}
+	return text
 }
 
 // sentence begins with a capital letter and ends with a full stop.

@@ -257,4 +257,3 @@ func TestTheWatchOutlivesAnAPIServerThatIsAway(t *testing.T) {
 	eventually(t, "what went meanwhile is told", func() bool { return sink.of(namespace + "/" + order.Object).gone })
 	isKind(t, c.SealDataset(t.Context(), namespace, order.Object), portal.KindNotFound, "")
 }
-

@@ -219,6 +219,7 @@ const idle = time.Hour
 // round does all that is due, and says how long nothing will be.
 func (f *Follower) round(ctx context.Context) time.Duration {
 	f.sweep(ctx)
+	f.ripen()
 	for ctx.Err() == nil {
 		k, t, ok := f.nextDue()
 		if !ok {
@@ -229,8 +230,8 @@ func (f *Follower) round(ctx context.Context) time.Duration {
 	return f.pause()
 }
 
-// nextDue takes a task that is due out of the waiting ones.
-func (f *Follower) nextDue() (key, task, bool) {
+// ripen makes tasks of the timers that have run out.
+func (f *Follower) ripen() {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	now := f.now()
@@ -243,6 +244,13 @@ func (f *Follower) nextDue() (key, task, bool) {
 			f.tasks[k] = &task{due: now}
 		}
 	}
+}
+
+// nextDue takes a task that is due out of the waiting ones.
+func (f *Follower) nextDue() (key, task, bool) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	now := f.now()
 	for k, t := range f.tasks {
 		if !now.Before(t.due) {
 			delete(f.tasks, k)

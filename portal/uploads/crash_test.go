@@ -103,23 +103,37 @@ func rank(w portal.DatasetWish) int {
 // wished is so after it has settled once, and the person can do the rest.
 func TestKilledAnywhere(t *testing.T) {
 	t.Parallel()
-	for until := 3; until <= 4; until++ { // with and without the erase
-		for point := 1; ; point++ {
-			reached := false
+	for _, until := range []int{3, 4} { // without and with the erase
+		for point := range callsOf(t, until) {
 			for _, after := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%d acts, killed at call %d, after it: %t", until, point, after), func(t *testing.T) {
-					reached = killAt(t, until, point, after) || reached
+				t.Run(fmt.Sprintf("%d acts, killed at call %d, after it: %t", until, point+1, after), func(t *testing.T) {
+					t.Parallel()
+					killAt(t, until, point+1, after)
 				})
-			}
-			if !reached {
-				t.Logf("%d acts make %d calls", until, point-1)
-				break
 			}
 		}
 	}
 }
 
-func killAt(t *testing.T, until, point int, after bool) (reached bool) {
+// callsOf is how many calls the acts make when nobody kills the portal.
+func callsOf(t *testing.T, until int) int {
+	t.Helper()
+	w := newWorld(t)
+	c := &crash{world: w, p: w.person()}
+	s := w.service(uploads.Options{})
+	c.id = s.NewID()
+	for i, act := range c.acts()[:until] {
+		if err := act(s); err != nil {
+			t.Fatalf("act %d: %v", i+1, err)
+		}
+	}
+	if w.calls.made < 20 {
+		t.Fatalf("%d calls: the acts do less than they should", w.calls.made)
+	}
+	return w.calls.made
+}
+
+func killAt(t *testing.T, until, point int, after bool) {
 	t.Helper()
 	w := newWorld(t)
 	c := &crash{world: w, p: w.person()}
@@ -136,11 +150,10 @@ func killAt(t *testing.T, until, point int, after bool) (reached bool) {
 		}
 		ended++
 	}
-	reached = w.calls.dead
-	name := ""
-	if reached {
-		name = w.calls.names[len(w.calls.names)-1]
+	if !w.calls.dead {
+		t.Fatal("the portal was not killed")
 	}
+	name := w.calls.names[len(w.calls.names)-1]
 
 	w.calls = &calls{}
 	restarted := w.service(uploads.Options{})
@@ -149,7 +162,7 @@ func killAt(t *testing.T, until, point int, after bool) (reached bool) {
 	}
 	c.promised(ended)
 	if d, there := c.dataset(); there && d.Wish == portal.WishErased {
-		return reached
+		return
 	}
 	for i, act := range c.acts()[:until] {
 		if d, _ := c.dataset(); i == 1 && d.Wish == portal.WishSealed {
@@ -160,5 +173,4 @@ func killAt(t *testing.T, until, point int, after bool) (reached bool) {
 		}
 	}
 	c.promised(until)
-	return reached
 }

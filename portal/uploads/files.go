@@ -217,24 +217,27 @@ func (s *Service) plans(ctx context.Context, d portal.Dataset, files []portal.Fi
 		if f.Upload == "" {
 			continue
 		}
-		asking.Go(func() error {
-			have, err := s.stored(ctx, d, f)
-			if errors.Is(err, ErrNoUpload) {
-				if f.SHA256 != "" {
-					plans[i].Status = portal.FileComplete
-				}
-				return nil
-			}
-			for _, part := range have {
-				plans[i].Have = append(plans[i].Have, part.Number)
-			}
-			return err
-		})
+		asking.Go(func() error { return s.planParts(ctx, d, f, &plans[i]) })
 	}
 	if err := asking.Wait(); err != nil {
 		return nil, fmt.Errorf("plan upload: %w", err)
 	}
 	return plans, nil
+}
+
+// planParts writes into a plan what the store has.
+func (s *Service) planParts(ctx context.Context, d portal.Dataset, f portal.File, plan *portal.FilePlan) error {
+	have, err := s.stored(ctx, d, f)
+	if errors.Is(err, ErrNoUpload) {
+		if f.SHA256 != "" {
+			plan.Status = portal.FileComplete
+		}
+		return nil
+	}
+	for _, part := range have {
+		plan.Have = append(plan.Have, part.Number)
+	}
+	return err
 }
 
 // stored gives the parts of a file that the store has whole. ErrNoUpload: it does not know
@@ -339,7 +342,6 @@ func (s *Service) Remove(ctx context.Context, p portal.Principal, id portal.Data
 	var dataset portal.Dataset
 	var gone []portal.File
 	err := s.store.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
-		gone = nil
 		d, err := tx.Dataset(ctx, p.Account.ID, id)
 		if err != nil {
 			return err
@@ -348,24 +350,31 @@ func (s *Service) Remove(ctx context.Context, p portal.Principal, id portal.Data
 		if err := open(d); err != nil {
 			return err
 		}
-		for _, path := range paths {
-			f, err := tx.File(ctx, id, path)
-			if errors.Is(err, portal.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if err := tx.DeleteFile(ctx, id, path); err != nil {
-				return err
-			}
-			gone = append(gone, f)
-		}
-		return nil
+		gone, err = take(ctx, tx, id, paths)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("remove files: %w", err)
 	}
 	s.abortAll(ctx, dataset, gone)
 	return nil
+}
+
+// take removes rows of files and gives those that were there.
+func take(ctx context.Context, tx portal.Tx, id portal.DatasetID, paths []string) ([]portal.File, error) {
+	var gone []portal.File
+	for _, path := range paths {
+		f, err := tx.File(ctx, id, path)
+		if errors.Is(err, portal.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.DeleteFile(ctx, id, path); err != nil {
+			return nil, err
+		}
+		gone = append(gone, f)
+	}
+	return gone, nil
 }

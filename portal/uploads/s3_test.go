@@ -9,18 +9,20 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/uploads"
+	"github.com/lethe-dev/lethe/portal/uploads/storetest"
 )
 
 var sseKey = bytes.Repeat([]byte{7}, 32)
 
 func TestS3(t *testing.T) {
 	t.Parallel()
-	store := startMinIO(t)
-	objects := uploads.NewS3("", time.Now)
-	for name, test := range map[string]func(*testing.T, *realStore, *uploads.S3, portal.Grant){
+	store := storetest.Start(t)
+	objects := uploads.NewS3("", clock.RealClock{}.Now)
+	for name, test := range map[string]func(*testing.T, *storetest.Store, *uploads.S3, portal.Grant){
 		"a signed request stores a file under the key":  testSingle,
 		"a signed request takes no other length":        testLength,
 		"a signed request needs the key":                testKey,
@@ -31,7 +33,7 @@ func TestS3(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			prefix := "ns/" + strings.ToLower(strings.ReplaceAll(name, " ", "-")) + "/"
-			test(t, store, objects, store.grant(t, prefix, sseKey))
+			test(t, store, objects, store.Grant(t, prefix, sseKey))
 		})
 	}
 }
@@ -42,42 +44,45 @@ func sign(t *testing.T, objects *uploads.S3, g portal.Grant, r uploads.Request) 
 	if err != nil {
 		t.Fatalf("presign: %v", err)
 	}
-	if left := time.Until(signed.ExpiresAt); left <= 0 || left > time.Minute {
+	if left := signed.ExpiresAt.Sub(g.IssuedAt); left <= 0 || left > time.Minute {
 		t.Errorf("the request is good for %s", left)
 	}
 	return signed
 }
 
-func testSingle(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant) {
+func testSingle(t *testing.T, store *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	for path, body := range map[string]string{"a b+c/ü.txt": "hello", "empty": ""} {
 		key := g.Prefix + "data/" + path
 		signed := sign(t, objects, g, uploads.Request{Key: key, Part: 1, Length: int64(len(body))})
-		if status := store.send(t, signed, []byte(body)); status != http.StatusOK {
+		if status := store.Send(t, signed, []byte(body)); status != http.StatusOK {
 			t.Fatalf("status %d", status)
 		}
-		if diff := cmp.Diff(body, string(store.read(t, key, g.Key))); diff != "" {
+		if diff := cmp.Diff(body, string(store.Read(t, key, g.Key))); diff != "" {
 			t.Errorf("stored (-want +got):\n%s", diff)
 		}
 	}
 }
 
-func testLength(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant) {
+func testLength(t *testing.T, store *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	signed := sign(t, objects, g, uploads.Request{Key: g.Prefix + "data/a", Part: 1, Length: 5})
-	if status := store.send(t, signed, []byte("longer than five")); status != http.StatusForbidden {
+	if status := store.Send(t, signed, []byte("longer than five")); status != http.StatusForbidden {
 		t.Errorf("status %d for a body of another length", status)
 	}
 }
 
-func testKey(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant) {
+func testKey(t *testing.T, store *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	signed := sign(t, objects, g, uploads.Request{Key: g.Prefix + "data/a", Part: 1, Length: 5})
 	signed.Headers = nil
-	if status := store.send(t, signed, []byte("hello")); status < 400 {
+	if status := store.Send(t, signed, []byte("hello")); status < 400 {
 		t.Errorf("status %d without the key", status)
 	}
 	plain := g
 	plain.Key = nil
 	signed = sign(t, objects, plain, uploads.Request{Key: g.Prefix + "data/a", Part: 1, Length: 5})
-	if status := store.send(t, signed, []byte("hello")); status != http.StatusForbidden {
+	if status := store.Send(t, signed, []byte("hello")); status != http.StatusForbidden {
 		t.Errorf("status %d for a file that would not be under the key", status)
 	}
 	overHTTP := g
@@ -87,7 +92,8 @@ func testKey(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant
 	}
 }
 
-func testParts(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant) {
+func testParts(t *testing.T, store *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	ctx, key := t.Context(), g.Prefix+"data/large"
 	upload, err := objects.Begin(ctx, g, key)
 	if err != nil {
@@ -96,7 +102,7 @@ func testParts(t *testing.T, store *realStore, objects *uploads.S3, g portal.Gra
 	bodies := [][]byte{bytes.Repeat([]byte("a"), 5<<20), []byte("the rest")}
 	for i, body := range bodies {
 		signed := sign(t, objects, g, uploads.Request{Key: key, Upload: upload, Part: i + 1, Length: int64(len(body))})
-		if status := store.send(t, signed, body); status != http.StatusOK {
+		if status := store.Send(t, signed, body); status != http.StatusOK {
 			t.Fatalf("status %d", status)
 		}
 	}
@@ -107,7 +113,7 @@ func testParts(t *testing.T, store *realStore, objects *uploads.S3, g portal.Gra
 	if err := objects.Complete(ctx, g, key, upload, parts); err != nil {
 		t.Fatalf("complete: %v", err)
 	}
-	if !bytes.Equal(bytes.Join(bodies, nil), store.read(t, key, g.Key)) {
+	if !bytes.Equal(bytes.Join(bodies, nil), store.Read(t, key, g.Key)) {
 		t.Error("other bytes are stored")
 	}
 	if err := objects.Complete(ctx, g, key, upload, parts); !errors.Is(err, uploads.ErrNoUpload) {
@@ -118,7 +124,8 @@ func testParts(t *testing.T, store *realStore, objects *uploads.S3, g portal.Gra
 	}
 }
 
-func testGone(t *testing.T, _ *realStore, objects *uploads.S3, g portal.Grant) {
+func testGone(t *testing.T, _ *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	ctx, key := t.Context(), g.Prefix+"data/large"
 	upload, err := objects.Begin(ctx, g, key)
 	if err != nil {
@@ -141,14 +148,15 @@ func testGone(t *testing.T, _ *realStore, objects *uploads.S3, g portal.Grant) {
 	}
 }
 
-func testPut(t *testing.T, store *realStore, objects *uploads.S3, g portal.Grant) {
+func testPut(t *testing.T, store *storetest.Store, objects *uploads.S3, g portal.Grant) {
+	t.Helper()
 	for _, size := range []int{100, 17 << 20} {
 		want := bytes.Repeat([]byte("m"), size)
 		key := g.Prefix + "manifest.jsonl"
 		if err := objects.Put(t.Context(), g, key, struct{ *bytes.Buffer }{bytes.NewBuffer(bytes.Clone(want))}, int64(size)); err != nil {
 			t.Fatalf("put %d bytes: %v", size, err)
 		}
-		if !bytes.Equal(want, store.read(t, key, g.Key)) {
+		if !bytes.Equal(want, store.Read(t, key, g.Key)) {
 			t.Error("other bytes are stored")
 		}
 	}

@@ -212,22 +212,27 @@ func (s *Service) finishSingles(ctx context.Context, d portal.Dataset, files []p
 			if was.PartSize > 0 {
 				continue
 			}
-			f, err := tx.File(ctx, d.ID, was.Path)
-			if err != nil {
-				return err
-			}
-			if !same(f, was) {
-				return portal.ErrConflict
-			}
-			if err := setDigest(&f, done[i].SHA256); err != nil {
-				return err
-			}
-			if err := tx.PutFile(ctx, f); err != nil {
+			if err := finishWhole(ctx, tx, was, done[i].SHA256); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// finishWhole writes the digest of a file, if its row is still that one's.
+func finishWhole(ctx context.Context, tx portal.Tx, was portal.File, digest string) error {
+	f, err := tx.File(ctx, was.Dataset, was.Path)
+	if err != nil {
+		return err
+	}
+	if !same(f, was) {
+		return portal.ErrConflict
+	}
+	if err := setDigest(&f, digest); err != nil {
+		return err
+	}
+	return tx.PutFile(ctx, f)
 }
 
 // setDigest sets it. It never changes.

@@ -40,7 +40,7 @@ func (s *Service) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil //nolint:nilerr // It was told to end.
+			return nil
 		case <-timer.C:
 		case <-s.wake:
 			soon = 0
@@ -204,7 +204,7 @@ func (s *Service) completeAll(ctx context.Context, d portal.Dataset) (int, error
 func (s *Service) putManifest(ctx context.Context, d portal.Dataset) error {
 	grant, err := s.grants.of(ctx, d)
 	if portal.KindOf(err) == portal.KindConflict {
-		return nil //nolint:nilerr // See above.
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("get grant: %w", err)

@@ -140,7 +140,7 @@ func (f *fakeDatasets) Get(_ context.Context, _ portal.Principal, id portal.Data
 }
 
 func (f *fakeDatasets) on(name string, id portal.DatasetID, what string) (portal.DatasetView, error) {
-	view, err := f.Get(context.Background(), portal.Principal{}, id) //nolint:usetesting // A fake has no test.
+	view, err := f.Get(context.Background(), portal.Principal{}, id)
 	if err != nil {
 		return view, err
 	}

@@ -75,6 +75,30 @@ func TestTheRunPageInEachState(t *testing.T) {
 	}
 }
 
+// TestWhatCanBeDoneWithARun has the acts of each state: cancel, suspend, resume, delete.
+func TestWhatCanBeDoneWithARun(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"pending": "cs", "queued": "cs", "starting": "cs", "running": "cs", "publishing": "c", "suspended": "cr",
+		"succeeded": "d", "failed": "d", "cancelled": "d", "refused": "", "waiting": "c", "handed": "c",
+		"stopping": "", "suspending": "cr", "resuming": "cs", "deleting": "", "gone": "",
+	}
+	for name, view := range runsInAllStates() {
+		life, got := lifeOf(view.Run, start), ""
+		for _, act := range []struct {
+			can  bool
+			name string
+		}{{life.CanCancel, "c"}, {life.CanSuspend, "s"}, {life.CanResume, "r"}, {life.CanDelete, "d"}} {
+			if act.can {
+				got += act.name
+			}
+		}
+		if got != want[name] {
+			t.Errorf("%s: %q, want %q", name, got, want[name])
+		}
+	}
+}
+
 func TestAPartOfARunsPageMayBeAway(t *testing.T) {
 	t.Parallel()
 	f := fullLive(runIn("Succeeded"))

@@ -52,12 +52,13 @@ func lifeOf(run portal.Run, now time.Time) runLife {
 		return life
 	case run.Wish == portal.WishCancelled:
 		life.Say = "You cancelled this run. It stores a last checkpoint and ends, usually within a minute."
+		life.CanCancel, life.CanSuspend, life.CanResume = false, false, false
 	case run.Wish == portal.WishSuspended && run.Seen.State != string(v1alpha1.RunSuspended):
 		life.Say = "The run stores a checkpoint and gives its GPUs back. Nothing is lost."
-		life.CanCancel, life.CanResume = true, true
+		life.CanCancel, life.CanSuspend, life.CanResume = true, false, true
 	case run.Wish == portal.WishRun && run.Seen.Suspended:
 		life.Say = "The run goes on from its last checkpoint as soon as it has GPUs again."
-		life.CanCancel, life.CanSuspend = true, true
+		life.CanCancel, life.CanSuspend, life.CanResume = true, true, false
 	}
 	return life
 }

@@ -114,6 +114,13 @@ func TestClientAsksAsTheProtocolSays(t *testing.T) {
 			want: seen{Path: staging.PathArtifacts, Body: `{"namespace":"ns","name":"run"}`},
 			give: store,
 		},
+		"a receipt is asked for by the UID of what was erased": {
+			ask: func(ctx context.Context, c *brokerclient.Client) (any, error) {
+				return c.Receipt(ctx, "ns", "uid")
+			},
+			want: seen{Path: staging.PathReceipt, Body: `{"namespace":"ns","uid":"uid"}`},
+			give: staging.ReceiptAnswer{Envelope: []byte("{}"), Digest: "sha256:1"},
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

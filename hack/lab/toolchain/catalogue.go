@@ -7,7 +7,7 @@ const (
 	minioVersion      = "v0.0.0-20260212201848-7aac2a2c5b7c" // Archived upstream: the last one.
 	containerdVersion = "v2.4.2"
 	runcVersion       = "v1.5.2"
-	gvisorVersion     = "v0.0.0-20260905035102-160fafc42237" // Of the branch go, which go install can build.
+	gvisorVersion     = "v0.0.0-20260905035102-160fafc42237" // Of the branch go, which go install can build; in tools/runsc-shim, too.
 	cniVersion        = "v1.9.1"
 	kubeVersion       = "v1.37.2"
 	etcdVersion       = "v3.7.3"
@@ -115,8 +115,8 @@ func Catalogue() []Tool {
 			Packages: []string{"gvisor.dev/gvisor/runsc@" + gvisorVersion}, Provides: []string{"runsc"},
 		},
 		{
-			Name: "runsc-shim", Version: gvisorVersion, LDFlags: stripped,
-			Packages: []string{"gvisor.dev/gvisor/shim@" + gvisorVersion}, Provides: []string{"shim"}, Links: []string{"containerd-shim-runsc-v1"},
+			Name: "runsc-shim", Version: gvisorVersion, Source: "tools/runsc-shim", OwnModule: true,
+			Provides: []string{"containerd-shim-runsc-v1"}, LDFlags: stripped,
 		},
 		cni(),
 		{

@@ -59,8 +59,23 @@ func writes(path string) attempt {
 func frozen(path string) attempt {
 	return func() (bool, string) {
 		err := os.WriteFile(path, nil, 0o600)
-		return errors.Is(err, syscall.EROFS), fmt.Sprint(err)
+		return err != nil && (errors.Is(err, syscall.EROFS) || frozenRoot()), fmt.Sprint(err)
 	}
+}
+
+// frozenRoot says whether nobody can write to the root: gVisor says first that this user
+// may not.
+func frozenRoot() bool {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 3 && fields[1] == "/" {
+			return slices.Contains(strings.Split(fields[3], ","), "ro")
+		}
+	}
+	return false
 }
 
 func besideProgram() (refused bool, detail string) {

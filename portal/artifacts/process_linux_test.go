@@ -1,4 +1,4 @@
-package uploads_test
+package artifacts
 
 import (
 	"os/exec"

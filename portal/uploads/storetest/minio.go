@@ -1,4 +1,4 @@
-package uploads_test
+package storetest
 
 import (
 	"bytes"
@@ -29,8 +29,8 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// realStore is a MinIO with TLS and a bucket.
-type realStore struct {
+// Store is a MinIO with TLS and a bucket.
+type Store struct {
 	endpoint, ca, bucket string
 	root                 *minio.Client
 	http                 *http.Client
@@ -41,7 +41,9 @@ const (
 	rootPassword = "only-for-this-test"
 )
 
-func startMinIO(t *testing.T) *realStore {
+// Start starts a server and stops it when the test ends. When there is no binary it skips
+// the test, or fails it if LETHE_TEST_REQUIRE_REAL is 1.
+func Start(t *testing.T) *Store {
 	t.Helper()
 	binary := filepath.Join(os.Getenv("LETHE_CACHE"), "bin", "minio")
 	if _, err := os.Stat(binary); err != nil {
@@ -58,7 +60,7 @@ func startMinIO(t *testing.T) *realStore {
 		t.Fatalf("find an address for MinIO: %v", err)
 	}
 	var output bytes.Buffer
-	server := exec.Command(binary, "server", "--quiet", "--address", address, "--certs-dir", certs, t.TempDir())
+	server := exec.Command(binary, "server", "--quiet", "--address", address, "--certs-dir", certs, t.TempDir()) //nolint:noctx // It ends with the test.
 	server.Env = []string{
 		"HOME=" + certs, "MINIO_ROOT_USER=" + rootUser, "MINIO_ROOT_PASSWORD=" + rootPassword,
 		"MINIO_BROWSER=off", "MINIO_UPDATE=off",
@@ -75,7 +77,7 @@ func startMinIO(t *testing.T) *realStore {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(ca))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}
-	s := &realStore{endpoint: "https://" + address, ca: ca, bucket: "datasets", http: &http.Client{Transport: transport}}
+	s := &Store{endpoint: "https://" + address, ca: ca, bucket: "datasets", http: &http.Client{Transport: transport}}
 	s.root, err = minio.New(address, &minio.Options{
 		Creds: credentials.NewStaticV4(rootUser, rootPassword, ""), Secure: true, Region: "us-east-1", Transport: transport,
 	})
@@ -120,8 +122,8 @@ func certificates(t *testing.T, dir string) string {
 	return string(public)
 }
 
-// grant is what the broker gives: its policy is the one of uploads there.
-func (s *realStore) grant(t *testing.T, prefix string, key []byte) portal.Grant {
+// Grant is what the broker gives: its policy is the one of uploads there.
+func (s *Store) Grant(t *testing.T, prefix string, key []byte) portal.Grant {
 	t.Helper()
 	until := time.Now().Add(time.Minute)
 	where := []string{"arn:aws:s3:::" + s.bucket + "/" + prefix + "data/*", "arn:aws:s3:::" + s.bucket + "/" + prefix + "manifest.jsonl"}
@@ -159,8 +161,8 @@ func (s *realStore) grant(t *testing.T, prefix string, key []byte) portal.Grant 
 	}
 }
 
-// read gives an object under a key.
-func (s *realStore) read(t *testing.T, key string, under []byte) []byte {
+// Read gives an object under a key.
+func (s *Store) Read(t *testing.T, key string, under []byte) []byte {
 	t.Helper()
 	side, err := encrypt.NewSSEC(under)
 	if err != nil {
@@ -178,8 +180,8 @@ func (s *realStore) read(t *testing.T, key string, under []byte) []byte {
 	return content
 }
 
-// send does what a browser does with a signed request.
-func (s *realStore) send(t *testing.T, r portal.SignedRequest, body []byte) int {
+// Send does what a browser does with a signed request.
+func (s *Store) Send(t *testing.T, r portal.SignedRequest, body []byte) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), r.Method, r.URL, bytes.NewReader(body))
 	if err != nil {

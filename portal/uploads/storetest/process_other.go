@@ -1,6 +1,6 @@
 //go:build !linux
 
-package uploads_test
+package storetest
 
 import "os/exec"
 
