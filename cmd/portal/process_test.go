@@ -130,8 +130,9 @@ func TestACrowdOfWrongPasswords(t *testing.T) {
 	if answered == 0 {
 		t.Error("nobody else was answered meanwhile")
 	}
-	// The limit is a soft one, and stacks and the program itself come on top.
-	if limit := slots*megabytes + restMemory + 64; peak > limit {
+	// The limit is a soft one; stacks come on top, and the program itself, which is 60 MiB
+	// with its clients of a cluster and a store.
+	if limit := slots*megabytes + restMemory + 128; peak > limit {
 		t.Errorf("memory went up to %d MiB, more than %d MiB", peak, limit)
 	}
 }

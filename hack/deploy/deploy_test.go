@@ -260,6 +260,11 @@ func (s *stage) checkPortal() {
 	if answer.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("<form")) {
 		s.Fatalf("%s: %s\n%s", request.URL, answer.Status, page)
 	}
+	// It is warned of what does not answer: the cluster, too.
+	const ops = "/api/v1/namespaces/lethe-system/services/lethe-portal-metrics:9090/proxy/readyz"
+	if ready := s.kubectl("get", "--raw", ops); strings.TrimSpace(ready) != "ok" {
+		s.Errorf("the portal is ready: %s\n%s", ready, s.kubectl("-n", "lethe-system", "logs", "deployment/lethe-portal"))
+	}
 	invited := s.kubectl("-n", "lethe-system", "exec", "deployment/lethe-portal", "--", "/portal", "admin", "invite", "admin@example.com")
 	if !strings.Contains(invited, portal+"/") {
 		s.Errorf("the invitation has no link: %s", invited)
