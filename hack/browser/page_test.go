@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/input"
 	browserlog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -111,6 +112,9 @@ func newPage(t *testing.T, portal *stand.Stand) *page {
 // Security Policy refused, and requests to others.
 func (p *page) listen(event any) {
 	switch e := event.(type) {
+	case *cdppage.EventJavascriptDialogOpening:
+		// A page that is left while it sends files asks first; listeners may not wait.
+		go func() { p.leaving(e.Type == cdppage.DialogTypeBeforeunload) }()
 	case *runtime.EventExceptionThrown:
 		p.fault("exception: " + e.ExceptionDetails.Text)
 	case *browserlog.EventEntryAdded:
@@ -122,6 +126,15 @@ func (p *page) listen(event any) {
 		if to := e.Request.URL; !p.ours(to) && !strings.HasPrefix(to, "data:") && !strings.HasPrefix(to, "about:") && !strings.HasPrefix(to, "chrome") {
 			p.fault("a request to " + to)
 		}
+	}
+}
+
+// leaving answers a question of the browser.
+func (p *page) leaving(yes bool) {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Call(ctx, cdppage.HandleJavaScriptDialog, cdppage.HandleJavaScriptDialogParams{Accept: yes}); err != nil {
+		p.fault("a question of the browser was not answered: " + err.Error())
 	}
 }
 

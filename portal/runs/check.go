@@ -21,6 +21,8 @@ type wanted struct {
 	name    string
 	dataset portal.DatasetID
 	spec    portal.RunSpec
+	// keyed: the ID comes of a program's own key, and not of the account's draft.
+	keyed bool
 }
 
 // Check says all that is wrong with a run that somebody is about to start: errors.Join of
@@ -30,7 +32,7 @@ func (s *Service) Check(ctx context.Context, p portal.Principal, id portal.RunID
 	if err := allowed(p, portal.ScopeRunsWrite); err != nil {
 		return err
 	}
-	return s.check(ctx, p, wanted{id, name, dataset, spec})
+	return s.check(ctx, p, wanted{id: id, name: name, dataset: dataset, spec: spec})
 }
 
 func (s *Service) check(ctx context.Context, p portal.Principal, w wanted) error {

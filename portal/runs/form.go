@@ -128,6 +128,22 @@ func whyNoSource(run portal.Run) string {
 	return ""
 }
 
+// Offers are the kinds of GPU that the cluster has, with their prices in Currency. It is
+// portal.KindUnavailable while the cluster does not tell.
+func (s *Service) Offers(ctx context.Context, p portal.Principal) ([]portal.RunOffer, error) {
+	if err := allowed(p, portal.ScopeRunsRead); err != nil {
+		return nil, err
+	}
+	offers, known := s.offers(ctx)
+	if !known {
+		return nil, &portal.Error{Kind: portal.KindUnavailable, Message: "The cluster does not tell which GPUs it has. Try again in a minute.", RetryAfter: time.Minute}
+	}
+	return offers, nil
+}
+
+// Currency is what prices are in: an ISO 4217 code.
+func (s *Service) Currency() string { return s.options.Currency }
+
 // offers are the kinds of GPU with their prices; false while the cluster does not tell.
 func (s *Service) offers(ctx context.Context) ([]portal.RunOffer, bool) {
 	list, err := s.Planner.Offers(ctx)

@@ -13,19 +13,32 @@ import (
 // cluster has refused it (portal.KindInvalid); its draft is used up then. While the cluster
 // is away the run is started as soon as it answers.
 func (s *Service) Start(ctx context.Context, p portal.Principal, id portal.RunID, name string, dataset portal.DatasetID, spec portal.RunSpec) (portal.Run, error) {
+	return s.start(ctx, p, wanted{id: id, name: name, dataset: dataset, spec: spec})
+}
+
+// StartKeyed is Start for programs, which have keys of their own in the place of the one
+// draft that an account has: id is of the form that portal.LooksLikeID tells, and always the
+// same for the same key of the same account.
+func (s *Service) StartKeyed(ctx context.Context, p portal.Principal, id portal.RunID, name string, dataset portal.DatasetID, spec portal.RunSpec) (portal.Run, error) {
+	if !portal.LooksLikeID(string(id)) {
+		return portal.Run{}, errors.New("start a run: the ID has not the form of one")
+	}
+	return s.start(ctx, p, wanted{id: id, name: name, dataset: dataset, spec: spec, keyed: true})
+}
+
+func (s *Service) start(ctx context.Context, p portal.Principal, w wanted) (portal.Run, error) {
 	if err := allowed(p, portal.ScopeRunsWrite); err != nil {
 		return portal.Run{}, err
 	}
-	run, err := s.Get(ctx, asOwner(p), id)
+	run, err := s.Get(ctx, asOwner(p), w.id)
 	if err == nil {
 		return s.started(ctx, run)
 	}
 	if !errors.Is(err, portal.ErrNotFound) {
 		return portal.Run{}, err
 	}
-	w := wanted{id, name, dataset, spec}
 	if err := s.check(ctx, p, w); err != nil {
-		return s.unlessStarted(ctx, p, id, err)
+		return s.unlessStarted(ctx, p, w.id, err)
 	}
 	if run, err = s.write(ctx, p, w); err != nil {
 		return portal.Run{}, err
@@ -65,11 +78,8 @@ func (s *Service) write(ctx context.Context, p portal.Principal, w wanted) (port
 		if err := errors.Join(err, errors.Join(problems...)); err != nil {
 			return err
 		}
-		if err := tx.UseDraft(ctx, p.Account.ID, w.id); err != nil {
-			if errors.Is(err, portal.ErrConflict) {
-				return &portal.Error{Kind: portal.KindConflict, Message: "This form is no longer the one that a run is started with. Look at it once more, and start the run from here.", Err: err}
-			}
-			return fmt.Errorf("use the draft: %w", err)
+		if err := useDraft(ctx, tx, p.Account.ID, w); err != nil {
+			return err
 		}
 		now := s.now()
 		run = portal.Run{
@@ -82,6 +92,20 @@ func (s *Service) write(ctx context.Context, p portal.Principal, w wanted) (port
 		return portal.Run{}, fmt.Errorf("write the run: %w", err)
 	}
 	return run, nil
+}
+
+func useDraft(ctx context.Context, tx portal.Tx, account portal.AccountID, w wanted) error {
+	if w.keyed {
+		return nil
+	}
+	err := tx.UseDraft(ctx, account, w.id)
+	if errors.Is(err, portal.ErrConflict) {
+		return &portal.Error{Kind: portal.KindConflict, Message: "This form is no longer the one that a run is started with. Look at it once more, and start the run from here.", Err: err}
+	}
+	if err != nil {
+		return fmt.Errorf("use the draft: %w", err)
+	}
+	return nil
 }
 
 // started has the cluster make the run, if it has not yet.
