@@ -121,6 +121,8 @@ deploy: install ## Install all of OVERLAY, and look whether the cluster is fit f
 	$(KUBECTL) apply --server-side -k $(WHOLE)
 	@test ! -x $(OVERLAY)/setup.sh || $(OVERLAY)/setup.sh buckets
 	$(KUBECTL) -n lethe-system rollout status deployment -l app.kubernetes.io/part-of=lethe --timeout=5m
+	@# A first leader takes a quarter of a minute to be elected and to publish what is looked for.
+	@for try in 1 2 3 4 5 6; do go run ./cmd/kubectl-lethe doctor >/dev/null 2>&1 && break; sleep 5; done
 	go run ./cmd/kubectl-lethe doctor
 
 # What is labelled so stays: namespaces with keys and accounts, the portal's database, the store

@@ -21,6 +21,7 @@ import (
 	"github.com/lethe-dev/lethe/portal/cluster"
 	"github.com/lethe-dev/lethe/portal/follow"
 	"github.com/lethe-dev/lethe/portal/live"
+	api "github.com/lethe-dev/lethe/portal/rest"
 	"github.com/lethe-dev/lethe/portal/runs"
 	"github.com/lethe-dev/lethe/portal/uploads"
 	"github.com/lethe-dev/lethe/portal/web"
@@ -201,6 +202,14 @@ func (t *training) provide(c clusterConfig, with *web.Dependencies, options *web
 	}
 	with.Datasets, with.Runs, with.Live, with.ReceiptKeys = t.uploads, t.runs, t.live, t.broker
 	options.StoreOrigins = []string{c.storeURL}
+}
+
+// provideAPI gives the API the same.
+func (t *training) provideAPI(with *api.Dependencies) {
+	if t == nil {
+		return
+	}
+	with.Datasets, with.Runs, with.Live, with.ReceiptKeys = t.uploads, t.runs, t.live, t.broker
 }
 
 // errAway is what /readyz warns of: pages work without the cluster, and say so.

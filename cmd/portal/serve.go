@@ -41,7 +41,7 @@ type site struct {
 	// training is nil without a cluster.
 	training *training
 	people   http.Handler
-	// drain ends the streams of pages, which a shutdown would wait for.
+	// drain ends the streams of pages and of the API, which a shutdown would wait for.
 	drain func()
 }
 
@@ -141,10 +141,15 @@ func (s *site) assemblePages() error {
 	if err != nil {
 		return err
 	}
-	s.drain = pages.Drain
-	api, err := rest.New(rest.Dependencies{Auth: s.auth, Clients: clients, Log: s.log, Now: time.Now, Browser: clientip.Browser})
+	programs := rest.Dependencies{Auth: s.auth, Clients: clients, Log: s.log, Now: time.Now, Browser: clientip.Browser}
+	s.training.provideAPI(&programs)
+	api, err := rest.New(programs)
 	if err != nil {
 		return err
+	}
+	s.drain = func() {
+		pages.Drain()
+		api.Drain()
 	}
 	routes := http.NewServeMux()
 	for _, route := range pages.Routes() {

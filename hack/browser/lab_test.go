@@ -81,3 +81,23 @@ func asPortal(t *testing.T) string {
 	}
 	return path
 }
+
+// removeTenants deletes the namespaces that portals have made, with all that is in them,
+// and does not wait for it. Tenants of other journeys have other names.
+func removeTenants(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience) // the test's own has ended
+	defer cancel()
+	all, err := exec.CommandContext(ctx, "kubectl", "get", "namespaces", "--selector=lethe.dev/tenant", "--output=name").Output()
+	if err != nil {
+		t.Errorf("find the tenants: %v", err)
+	}
+	for namespace := range strings.FieldsSeq(string(all)) {
+		if !strings.HasPrefix(namespace, "namespace/t-") {
+			continue
+		}
+		if out, err := exec.CommandContext(ctx, "kubectl", "delete", "--wait=false", namespace).CombinedOutput(); err != nil {
+			t.Errorf("remove a tenant: %v\n%s", err, out)
+		}
+	}
+}

@@ -34,6 +34,7 @@ const trainPatience = 5 * time.Minute
 // data is erased, with a receipt that the browser verifies and mails that tell of it.
 func TestTrainAndForget(t *testing.T) {
 	t.Parallel()
+	t.Cleanup(func() { removeTenants(t) })
 	portal := newStand(t, "--kubeconfig="+asPortal(t), "--store-url="+lab.store, "--images=lethe.dev/digits:dev", "--registries=lethe.dev/")
 	p := newPage(t, portal)
 	p.stores = []string{lab.store}
@@ -64,7 +65,7 @@ func TestTrainAndForget(t *testing.T) {
 	p.long("the chart to have points", `document.querySelectorAll("#chart canvas").length > 0`)
 	p.long("the log to say something", `document.getElementById("log").innerText.trim() !== ""`)
 	p.check("run-running")
-	p.long("the run to succeed", `document.querySelector("h1 .state")?.innerText === "Succeeded"`)
+	p.long("the run to succeed", `document.querySelector("h1 .state")?.innerText === "Finished"`)
 	p.open(run)
 	p.sees("Results")
 	p.check("run-succeeded")

@@ -118,6 +118,10 @@ func pointing(err error) error {
 // apart are the errors of which one is joined, however deep.
 func apart(err error) []error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		switch inner.(type) { //nolint:errorlint // each layer is looked at
+		case *portal.Error, *pointed:
+			return []error{err} // what is below are causes of one thing
+		}
 		joined, ok := inner.(interface{ Unwrap() []error }) //nolint:errorlint // each layer is looked at
 		if !ok {
 			continue

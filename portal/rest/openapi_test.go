@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/portal"
+	"github.com/lethe-dev/lethe/portal/rest"
 )
 
 // openAPI is openapi.yaml with all references followed.
@@ -64,7 +65,7 @@ func loadOpenAPI(t *testing.T) openAPI {
 	if err := yaml.UnmarshalStrict(text, &tree); err != nil {
 		t.Fatal(err)
 	}
-	plain, err := json.Marshal(follow(t, tree, tree))
+	plain, err := json.Marshal(resolve(t, tree, tree))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +76,8 @@ func loadOpenAPI(t *testing.T) openAPI {
 	return api
 }
 
-// follow replaces each {$ref: "#/..."} by what it points to.
-func follow(t *testing.T, root map[string]any, node any) any {
+// resolve replaces each {$ref: "#/..."} by what it points to.
+func resolve(t *testing.T, root map[string]any, node any) any {
 	t.Helper()
 	switch node := node.(type) {
 	case map[string]any:
@@ -89,17 +90,17 @@ func follow(t *testing.T, root map[string]any, node any) any {
 				}
 				target = inner[part]
 			}
-			return follow(t, root, target)
+			return resolve(t, root, target)
 		}
 		out := map[string]any{}
 		for key, value := range node {
-			out[key] = follow(t, root, value)
+			out[key] = resolve(t, root, value)
 		}
 		return out
 	case []any:
 		out := make([]any, len(node))
 		for i, value := range node {
-			out[i] = follow(t, root, value)
+			out[i] = resolve(t, root, value)
 		}
 		return out
 	default:
@@ -161,6 +162,8 @@ func TestTheDocumentKnowsAllValues(t *testing.T) {
 	}{
 		"event kinds": {texts(portal.EventKinds()), schemas["Event"].Properties["kind"]},
 		"roles":       {texts(portal.Roles()), schemas["Account"].Properties["role"]},
+		"datasets":    {rest.DatasetStates(), schemas["Dataset"].Properties["state"]},
+		"runs":        {rest.RunStates(), schemas["Run"].Properties["state"]},
 		"scopes":      {texts(portal.Scopes()), *schemas["Token"].Properties["scopes"].Items.Schema},
 	} {
 		var got []string

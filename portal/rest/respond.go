@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -17,10 +18,37 @@ type Problem struct {
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
-	// Field is the parameter at fault; "" for none.
+	// Field is the parameter or member at fault; "" for none.
 	Field string `json:"field,omitempty"`
+	// Pointer is where that is in the body (RFC 6901, as a fragment).
+	Pointer string `json:"pointer,omitempty"`
+	// Errors are all that is wrong, where several things are.
+	Errors []Fault `json:"errors,omitempty"`
+	// Runs are those that stand in the way of an erase.
+	Runs []UsedBy `json:"runs,omitempty"`
 	// RequestID finds the request in our log.
 	RequestID string `json:"requestId,omitempty"`
+}
+
+// Fault is one of several things that are wrong with a request.
+type Fault struct {
+	Detail  string `json:"detail"`
+	Field   string `json:"field,omitempty"`
+	Pointer string `json:"pointer,omitempty"`
+}
+
+// faultOf finds the words of an error and the place that it is about.
+func faultOf(err error) (Fault, bool) {
+	var e *portal.Error
+	if !errors.As(err, &e) {
+		return Fault{}, false
+	}
+	fault := Fault{Detail: e.Message, Field: e.Field}
+	var at *pointed
+	if errors.As(err, &at) {
+		fault.Field, fault.Pointer = at.pointer[strings.LastIndexByte(at.pointer, '/')+1:], "#"+at.pointer
+	}
+	return fault, true
 }
 
 var errNoToken = &portal.Error{
@@ -56,7 +84,29 @@ func (s *Server) fail(w http.ResponseWriter, r *request, err error) {
 		seconds := (e.RetryAfter + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
 	}
-	s.problem(w, r, Problem{Status: statusOf(e.Kind), Detail: e.Message, Field: e.Field})
+	s.problem(w, r, problemOf(statusOf(e.Kind), err))
+}
+
+// problemOf tells of all that is wrong, the first of it as the problem itself.
+func problemOf(status int, err error) Problem {
+	var faults []Fault
+	for _, one := range apart(err) {
+		if fault, ok := faultOf(one); ok {
+			faults = append(faults, fault)
+		}
+	}
+	p := Problem{Status: status}
+	if len(faults) > 0 {
+		p.Detail, p.Field, p.Pointer = faults[0].Detail, faults[0].Field, faults[0].Pointer
+	}
+	if len(faults) > 1 {
+		p.Errors = faults
+	}
+	var used *portal.DatasetInUse
+	if errors.As(err, &used) {
+		p.Runs = usedBy(used.Runs)
+	}
+	return p
 }
 
 func statusOf(kind portal.Kind) int {

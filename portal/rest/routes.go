@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -22,8 +23,9 @@ const (
 	anyToken Access = "any token"
 )
 
-// handler answers one request. What it gives is encoded; nil is 204 without a body. An
-// error has not been answered yet.
+// handler answers one request. What it gives is encoded, with status 200 unless it is a
+// reply; nil is 204 without a body, and a stream writes by itself. An error has not been
+// answered yet.
 type handler func(r *request) (any, error)
 
 // request is an HTTP request with who asks.
@@ -35,7 +37,7 @@ type request struct {
 
 // Routes is all that the API answers to.
 func (s *Server) Routes() []Route {
-	return []Route{
+	return slices.Concat([]Route{
 		{"GET", "/api/v1/openapi.yaml", public, nil}, // a file: serve knows it
 		{"GET", "/api/v1/account", Access(portal.ScopeAccountRead), s.account},
 		{"GET", "/api/v1/sessions", Access(portal.ScopeAccountRead), s.sessions},
@@ -44,5 +46,5 @@ func (s *Server) Routes() []Route {
 		{"GET", "/api/v1/tokens", Access(portal.ScopeAccountRead), s.tokens},
 		{"DELETE", "/api/v1/tokens/current", anyToken, s.revokeCurrent},
 		{"GET", "/api/v1/events", Access(portal.ScopeEventsRead), s.events},
-	}
+	}, s.datasetRoutes(), s.runRoutes(), s.liveRoutes())
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -52,12 +53,18 @@ type Clients interface {
 	Of(r *http.Request) portal.Client
 }
 
-// Dependencies are what the API needs; all are required but Observe.
+// Dependencies are what the API needs; all are required but those that say so.
 type Dependencies struct {
 	Auth    Auth
 	Clients Clients
 	Log     *slog.Logger
 	Now     func() time.Time
+	// Datasets, Runs, Live and ReceiptKeys are nil without a cluster: then there are no such
+	// routes.
+	Datasets    Datasets
+	Runs        Runs
+	Live        Live
+	ReceiptKeys ReceiptKeys
 	// Browser gives the family and system of a User-Agent ("Firefox on Linux").
 	Browser func(userAgent string) string
 	// Observe is told of each answer, for metrics; pattern is the route's, "" for none, so
@@ -69,6 +76,9 @@ type Dependencies struct {
 type Server struct {
 	Dependencies
 	mux *http.ServeMux
+	// draining is closed by Drain.
+	draining chan struct{}
+	drained  sync.Once
 }
 
 // New makes the API. An error is a mistake in the wiring.
@@ -79,7 +89,7 @@ func New(with Dependencies) (*Server, error) {
 	if with.Observe == nil {
 		with.Observe = func(string, int, time.Duration) {}
 	}
-	s := &Server{Dependencies: with, mux: http.NewServeMux()}
+	s := &Server{Dependencies: with, mux: http.NewServeMux(), draining: make(chan struct{})}
 	for _, route := range s.Routes() {
 		s.mux.Handle(route.Method+" "+route.Pattern, s.serve(route))
 	}
@@ -133,12 +143,27 @@ func (s *Server) serve(route Route) http.Handler {
 			s.fail(w, asked, err)
 			return
 		}
-		if answer == nil {
-			w.WriteHeader(http.StatusNoContent)
+		s.send(w, asked, answer)
+	})
+}
+
+// send answers with what a handler gave.
+func (s *Server) send(w http.ResponseWriter, r *request, answer any) {
+	switch answer := answer.(type) {
+	case nil:
+		w.WriteHeader(http.StatusNoContent)
+	case stream:
+		answer(w)
+	case reply:
+		w.Header().Set("Location", answer.location)
+		if answer.body == nil {
+			w.WriteHeader(answer.status)
 			return
 		}
-		s.write(w, asked, http.StatusOK, "application/json", answer)
-	})
+		s.write(w, r, answer.status, "application/json", answer.body)
+	default:
+		s.write(w, r, http.StatusOK, "application/json", answer)
+	}
 }
 
 func (s *Server) answer(ctx context.Context, r *request, route Route) (any, error) {

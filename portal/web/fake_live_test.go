@@ -57,6 +57,8 @@ func (f *fakeLive) Changes(context.Context, portal.Principal, portal.RunID) (<-c
 }
 
 func (f *fakeLive) Log(_ context.Context, _ portal.Principal, _ portal.RunID, after portal.LogPosition) (portal.LogTail, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
 	f.after = after
 	return fakeTail{f}, f.errs["Log"]
 }
@@ -64,7 +66,10 @@ func (f *fakeLive) Log(_ context.Context, _ portal.Principal, _ portal.RunID, af
 type fakeTail struct{ f *fakeLive }
 
 func (t fakeTail) Next(ctx context.Context) (portal.LogPart, error) {
-	if t.f.view.Run.Seen.Finished() && len(t.f.parts) == 0 {
+	t.f.mutex.Lock()
+	over := t.f.view.Run.Seen.Finished()
+	t.f.mutex.Unlock()
+	if over && len(t.f.parts) == 0 {
 		return portal.LogPart{}, io.EOF
 	}
 	select {
