@@ -65,6 +65,13 @@ func (d Dataset) Settled() bool {
 	return false
 }
 
+// ReasonRefused is the reason in DatasetSeen of a dataset that the cluster did not take;
+// Message is for the person. It has no state then.
+const ReasonRefused = "Refused"
+
+// MaxDatasets is how many an account may have that are not erased.
+const MaxDatasets = 500
+
 // datasetOpen is v1alpha1.DatasetOpen.
 const datasetOpen = "Open"
 
@@ -95,6 +102,15 @@ type DatasetSeen struct {
 	EraseStartedAt  time.Time `json:"eraseStartedAt,omitzero"`
 	Versions        int64     `json:"versions,omitempty"`
 	RemovedVersions int64     `json:"removedVersions,omitempty"`
+}
+
+// EndsAt is when the data goes, as far as is known now: when its time is over, or when the
+// hold on it ends if that is later. Zero while its time has not begun to run.
+func (s DatasetSeen) EndsAt() time.Time {
+	if !s.ExpiresAt.IsZero() && s.HoldUntil.After(s.ExpiresAt) {
+		return s.HoldUntil
+	}
+	return s.ExpiresAt
 }
 
 // DatasetOrder is what the cluster is to make of a dataset.

@@ -232,9 +232,9 @@ type Datasets interface {
 	// (zero: from the newest); erased ones too only when asked for.
 	AccountDatasets(ctx context.Context, a AccountID, erased bool, after PageCursor, limit int) ([]Dataset, error)
 	// UnsettledDatasets gives at most limit for which the cluster may still have to be
-	// asked, oldest wish first: not erased, and either without a UID, or wished sealed or
+	// asked, oldest wish first, after the cursor (WishedAt and ID; zero: from the oldest): not erased, and either without a UID, or wished sealed or
 	// erased since a time and not yet seen so.
-	UnsettledDatasets(ctx context.Context, limit int) ([]Dataset, error)
+	UnsettledDatasets(ctx context.Context, after PageCursor, limit int) ([]Dataset, error)
 	// LiveDatasets gives at most limit of all accounts' that are not erased, in the order
 	// of their IDs, after one ("" for the first).
 	LiveDatasets(ctx context.Context, after DatasetID, limit int) ([]Dataset, error)

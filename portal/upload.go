@@ -36,7 +36,7 @@ func (d Dataset) ErasedBy() time.Time {
 	case !d.ErasedAt.IsZero():
 		return time.Time{}
 	case !d.Seen.ExpiresAt.IsZero():
-		return d.Seen.ExpiresAt
+		return d.Seen.EndsAt()
 	default:
 		return d.CreatedAt.Add(maxAge)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/lethe-dev/lethe/controllers/staging"
 	"github.com/lethe-dev/lethe/controllers/staging/brokerclient"
 	"github.com/lethe-dev/lethe/portal"
+	api "github.com/lethe-dev/lethe/portal/rest"
 )
 
 func TestWhatTheBrokerRefuses(t *testing.T) {
@@ -85,6 +86,11 @@ func TestWithoutAClusterThereIsNoTraining(t *testing.T) {
 	}
 	if diff := cmp.Diff(0, len(training.loops())); diff != "" {
 		t.Error(diff)
+	}
+	var programs api.Dependencies
+	training.provideAPI(&programs)
+	if programs.Datasets != nil || programs.Runs != nil || programs.Live != nil || programs.ReceiptKeys != nil {
+		t.Error("the API has datasets and runs")
 	}
 	if err := training.away(t.Context()); err != nil {
 		t.Errorf("it warns of %v", err)

@@ -184,6 +184,7 @@ func (p *page) startRun() string {
 	})()`)
 	p.selects("image", "lethe.dev/digits:dev")
 	p.fill("Environment", "DIGITS_EPOCHS=8\nDIGITS_SECONDS_PER_EPOCH_MIN=2")
+	p.until("the estimate", `!document.querySelector(".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added")`)
 	p.check("run-new-filled")
 	p.submit("Start Run")
 	p.long("the page of the run", `document.querySelector("h1")?.innerText.startsWith("First try")`)

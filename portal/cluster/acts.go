@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,12 +17,29 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// EnsureTenant makes a tenant's Namespace, or sets what somebody changed about it right. It
-// may be repeated at any time.
+// EnsureTenant makes a tenant's Namespace. Of one that is there it mends the label only:
+// staff change billing, allowance and tier, and what they set has to stay. It may be
+// repeated at any time.
 func (c *Client) EnsureTenant(ctx context.Context, o portal.TenantOrder) error {
+	const act = "make a tenant's Namespace"
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	return problem("apply a tenant's Namespace", c.live.Apply(ctx, tenantObject(o), client.FieldOwner(FieldOwner), client.ForceOwnership))
+	var found corev1.Namespace
+	err := c.live.Get(ctx, client.ObjectKey{Name: o.Namespace}, &found)
+	if apierrors.IsNotFound(err) {
+		err = c.live.Create(ctx, tenantObject(o), client.FieldOwner(FieldOwner))
+		if apierrors.IsAlreadyExists(err) { // another replica was faster
+			err = c.live.Get(ctx, client.ObjectKey{Name: o.Namespace}, &found)
+		} else {
+			return problem(act, err)
+		}
+	}
+	if err != nil || found.Labels[v1alpha1.LabelTenant] == o.Label {
+		return problem(act, err)
+	}
+	// Not applied: that would take back what an earlier apply had set, annotations included.
+	label := map[string]any{"metadata": map[string]any{"labels": map[string]string{v1alpha1.LabelTenant: o.Label}}}
+	return c.merge(ctx, "mend a tenant's label", &found, label)
 }
 
 // CreateDataset makes a dataset's object and gives its UID. One that is there already is
@@ -36,13 +54,43 @@ func (c *Client) SealDataset(ctx context.Context, namespace, object string) erro
 	return c.patch(ctx, "seal dataset", dataset(namespace, object), spec{"sealed": true}, "")
 }
 
-// SetRetention changes for how long a dataset stays. It may be repeated.
+// SetRetention makes both of a dataset's windows at most these: one that is shorter already
+// stays so, also when another shortens it at the same time. It may be repeated.
 func (c *Client) SetRetention(ctx context.Context, namespace, object string, afterTraining, maxAge time.Duration) error {
-	windows := map[string]any{"afterTraining": whole(afterTraining)}
-	if maxAge != 0 {
+	const act, tries = "set the retention of a dataset", 5
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	var err error
+	for range tries {
+		found := dataset(namespace, object)
+		if err = c.live.Get(ctx, client.ObjectKeyFromObject(found), found); err != nil {
+			return problem(act, err)
+		}
+		windows := shorter(found.Spec.Retention, afterTraining, maxAge)
+		if len(windows) == 0 {
+			return nil
+		}
+		err = c.merge(ctx, act, found, map[string]any{
+			"metadata": map[string]any{"resourceVersion": found.ResourceVersion},
+			"spec":     spec{"retention": windows},
+		})
+		if portal.KindOf(err) != portal.KindConflict {
+			break
+		}
+	}
+	return err
+}
+
+// shorter are those of the windows that are shorter than the policy's.
+func shorter(has v1alpha1.RetentionPolicy, afterTraining, maxAge time.Duration) map[string]any {
+	windows := map[string]any{}
+	if afterTraining < has.Window() {
+		windows["afterTraining"] = whole(afterTraining)
+	}
+	if maxAge != 0 && maxAge < has.Limit() {
 		windows["maxAge"] = whole(maxAge)
 	}
-	return c.patch(ctx, "set the retention of a dataset", dataset(namespace, object), spec{"retention": windows}, "")
+	return windows
 }
 
 // DeleteDataset begins the erase of a dataset. One that is gone, or whose name has another
@@ -127,6 +175,11 @@ func (c *Client) patch(ctx context.Context, act string, object client.Object, fi
 	if uid != "" {
 		body["metadata"] = map[string]any{"uid": uid}
 	}
+	return c.merge(ctx, act, object, body)
+}
+
+// merge sends a merge patch.
+func (c *Client) merge(ctx context.Context, act string, object client.Object, body map[string]any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("%s: %w", act, err)

@@ -2,10 +2,12 @@ package cluster_test
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -32,18 +34,19 @@ func TestATenantIsMadeAndSetRightAgain(t *testing.T) {
 	if found.Labels[v1alpha1.LabelTenant] != "abc" || found.Annotations[v1alpha1.AnnotationGPUAllowance] != "2" {
 		t.Errorf("the namespace has %v and %v", found.Labels, found.Annotations)
 	}
-	found.Annotations[v1alpha1.AnnotationGPUAllowance] = "64"
-	must(t, api.Client.Update(t.Context(), &found, client.FieldOwner("somebody")))
-	must(t, c.EnsureTenant(t.Context(), order))
-	read()
-	if got := found.Annotations[v1alpha1.AnnotationGPUAllowance]; got != "2" {
-		t.Errorf("the allowance is %s, want 2", got)
+	// Staff suspend the tenant, and somebody breaks its label.
+	want := map[string]string{
+		v1alpha1.AnnotationGPUAllowance: "64", v1alpha1.AnnotationBilling: "Suspended", v1alpha1.AnnotationTier: "gold",
 	}
-	order.Billing = portal.BillingSuspended
+	found.Annotations, found.Labels[v1alpha1.LabelTenant] = maps.Clone(want), "broken"
+	must(t, api.Client.Update(t.Context(), &found, client.FieldOwner("staff")))
 	must(t, c.EnsureTenant(t.Context(), order))
 	read()
-	if got := found.Annotations[v1alpha1.AnnotationBilling]; got != "Suspended" {
-		t.Errorf("the billing is %s", got)
+	if diff := cmp.Diff(want, found.Annotations); diff != "" {
+		t.Errorf("what staff set (-want +got):\n%s", diff)
+	}
+	if got := found.Labels[v1alpha1.LabelTenant]; got != "abc" {
+		t.Errorf("the label is %s", got)
 	}
 }
 
@@ -84,7 +87,13 @@ func TestADatasetFromOpenToGone(t *testing.T) {
 	if !found.Spec.Sealed || found.Spec.Retention.Window() != time.Hour || found.Spec.Retention.Limit() != 24*time.Hour {
 		t.Errorf("the dataset asks for %+v", found.Spec)
 	}
-	isKind(t, c.SetRetention(t.Context(), order.Namespace, order.Object, 99_999*time.Hour, 0), portal.KindInvalid, "after_training")
+	must(t, c.SetRetention(t.Context(), order.Namespace, order.Object, 2*time.Hour, 12*time.Hour))
+	must(t, api.Client.Get(t.Context(), client.ObjectKeyFromObject(&found), &found))
+	if found.Spec.Retention.Window() != time.Hour || found.Spec.Retention.Limit() != 12*time.Hour {
+		t.Errorf("a window was made longer: %+v", found.Spec.Retention)
+	}
+	isKind(t, c.SetRetention(t.Context(), order.Namespace, order.Object, -time.Hour, 0), portal.KindInvalid, "after_training")
+	isKind(t, c.SetRetention(t.Context(), order.Namespace, "d-2", 0, 0), portal.KindNotFound, "")
 	isKind(t, c.SealDataset(t.Context(), order.Namespace, "d-2"), portal.KindNotFound, "")
 
 	must(t, c.DeleteDataset(t.Context(), order.Namespace, order.Object, "another-uid"))

@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1apply "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
@@ -17,8 +17,8 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 )
 
-// tenantObject is the Namespace of a tenant.
-func tenantObject(o portal.TenantOrder) *corev1apply.NamespaceApplyConfiguration {
+// tenantObject is the Namespace of a tenant, as it is made.
+func tenantObject(o portal.TenantOrder) *corev1.Namespace {
 	annotations := map[string]string{
 		v1alpha1.AnnotationGPUAllowance: strconv.Itoa(o.GPUs),
 		v1alpha1.AnnotationBilling:      string(o.Billing),
@@ -26,9 +26,12 @@ func tenantObject(o portal.TenantOrder) *corev1apply.NamespaceApplyConfiguration
 	if o.Tier != "" {
 		annotations[v1alpha1.AnnotationTier] = o.Tier
 	}
-	return corev1apply.Namespace(o.Namespace).
-		WithLabels(map[string]string{v1alpha1.LabelTenant: o.Label}).
-		WithAnnotations(annotations)
+	return &corev1.Namespace{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: o.Namespace, Labels: map[string]string{v1alpha1.LabelTenant: o.Label}, Annotations: annotations,
+		},
+	}
 }
 
 // datasetObject is the DatasetRetention of a dataset.

@@ -30,7 +30,7 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 	if s.missed && dataset.UID == "" || s.uid != "" && dataset.UID != "" && s.uid != dataset.UID {
 		return nil
 	}
-	receipt, err := f.datasetReceipt(ctx, dataset, s)
+	receipt, err := datasetReceipt(dataset, s)
 	if err != nil {
 		return err // Without a receipt nothing is erased.
 	}
@@ -47,13 +47,13 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 	return nil
 }
 
-// datasetReceipt gets the receipt for a dataset that has gone; nil for one that has not, or
+// datasetReceipt is the receipt for a dataset that has gone; nil for one that has not, or
 // whose receipt is kept.
-func (f *Follower) datasetReceipt(ctx context.Context, dataset portal.Dataset, s sight) (*portal.Receipt, error) {
+func datasetReceipt(dataset portal.Dataset, s sight) (*portal.Receipt, error) {
 	if !s.gone || !dataset.ErasedAt.IsZero() {
 		return nil, nil //nolint:nilnil // No receipt is no error here.
 	}
-	receipt, err := f.receipt(ctx, dataset.Namespace, cmp.Or(dataset.UID, s.uid))
+	receipt, err := receiptIn(s, dataset.Namespace, cmp.Or(dataset.UID, s.uid))
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,9 @@ func (f *Follower) nextDataset(dataset portal.Dataset, s sight, receipt *portal.
 		return dataset, false
 	}
 	next := dataset
-	if next.UID == "" {
+	// One whose windows are not those of the row gets its UID from who makes them so.
+	asWanted := s.dataset.AfterTraining == next.AfterTraining && s.dataset.MaxAge == next.MaxAge
+	if next.UID == "" && (asWanted || s.gone || next.Wish == portal.WishErased) {
 		next.UID = s.uid
 	}
 	if s.gone && receipt != nil && next.ErasedAt.IsZero() {
@@ -133,13 +135,16 @@ func sameDataset(a, b portal.DatasetSeen) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// receipt gets the record of an erase and looks whether it is about that object. What
+// receiptIn reads the record of an erase that was asked for and looks whether it is about that object. What
 // signed it is for whoever verifies it to ask: the portal keeps it as it came.
-func (f *Follower) receipt(ctx context.Context, namespace, uid string) (portal.Receipt, error) {
-	envelope, err := f.receipts.Receipt(ctx, namespace, uid)
-	if err != nil {
-		return portal.Receipt{}, fmt.Errorf("get the receipt: %w", err)
+func receiptIn(s sight, namespace, uid string) (portal.Receipt, error) {
+	if s.answer == nil {
+		return portal.Receipt{}, wanting{namespace, uid}
 	}
+	if s.answer.err != nil {
+		return portal.Receipt{}, fmt.Errorf("get the receipt: %w", s.answer.err)
+	}
+	envelope := s.answer.envelope
 	var outer struct {
 		Payload []byte `json:"payload"`
 	}
@@ -158,12 +163,9 @@ func (f *Follower) receipt(ctx context.Context, namespace, uid string) (portal.R
 
 // noticeAt is when the owner is told that a dataset will go; zero for never.
 func (f *Follower) noticeAt(d portal.Dataset) time.Time {
-	ends := d.Seen.ExpiresAt
+	ends := d.Seen.EndsAt()
 	if ends.IsZero() || !d.ErasedAt.IsZero() || !d.Seen.EraseStartedAt.IsZero() || d.Wish == portal.WishErased {
 		return time.Time{}
-	}
-	if !d.Seen.HoldUntil.IsZero() && d.Seen.HoldUntil.After(ends) {
-		ends = d.Seen.HoldUntil
 	}
 	before := f.options.NoticeBefore
 	if window := windowOf(d); window < before {
@@ -191,7 +193,7 @@ func windowOf(d portal.Dataset) time.Duration {
 // expiresSoon reports whether the owner is to be told now.
 func (f *Follower) expiresSoon(d portal.Dataset) bool {
 	at := f.noticeAt(d)
-	return !at.IsZero() && !f.now().Before(at) && f.now().Before(d.Seen.ExpiresAt)
+	return !at.IsZero() && !f.now().Before(at) && f.now().Before(d.Seen.EndsAt())
 }
 
 // remind sets the timer for the mail that tells of a dataset's end.
@@ -219,7 +221,7 @@ func (f *Follower) mailDataset(ctx context.Context, tx portal.Tx, before, now po
 	}
 	n.kind = portal.MailDatasetExpires
 	if !f.expiresSoon(now) {
-		if now.Seen.ExpiresAt.Equal(before.Seen.ExpiresAt) {
+		if now.Seen.EndsAt().Equal(before.Seen.EndsAt()) {
 			return nil
 		}
 		if err := tx.DropNotices(ctx, n.subject, n.kind); err != nil {
@@ -227,6 +229,6 @@ func (f *Follower) mailDataset(ctx context.Context, tx portal.Tx, before, now po
 		}
 		return nil
 	}
-	n.data.Until = now.Seen.ExpiresAt
+	n.data.Until = now.Seen.EndsAt()
 	return f.mail(ctx, tx, n)
 }

@@ -81,6 +81,8 @@ type sight struct {
 	gone    bool
 	// missed says that nobody saw it go: it was not there when everything was listed.
 	missed bool
+	// answer is what came of asking for the receipt of something that is gone; nil before.
+	answer *answer
 }
 
 // task is a sight that waits to be written.
@@ -106,9 +108,17 @@ type Follower struct {
 	timers map[key]time.Time
 	// alive are the UIDs of the objects that are in the cluster.
 	alive map[key]string
+	// unanswered is since when there has been no receipt for an object that has gone, by UID.
+	unanswered map[string]time.Time
 	// sweepAt is when what is not alive is to be looked for; zero for not.
 	sweepAt time.Time
 	wake    chan struct{}
+	// fetching are the objects whose receipts are asked for; jobs those that wait for one of
+	// the workers, of which busy are at it.
+	fetching map[key]*job
+	jobs     []*job
+	busy     int
+	workers  sync.WaitGroup
 }
 
 // New makes a follower. It does nothing before Run.
@@ -129,7 +139,7 @@ func New(with Dependencies, options Options) (*Follower, error) {
 		store: with.Store, receipts: with.Receipts, listener: with.Listener,
 		log: with.Log, now: with.Now, random: with.Random, options: options,
 		tasks: map[key]*task{}, timers: map[key]time.Time{}, alive: map[key]string{},
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), fetching: map[key]*job{},
 	}, nil
 }
 
@@ -166,6 +176,7 @@ func (f *Follower) take(k key, s sight, version uint64) {
 		delete(f.alive, k)
 	} else {
 		f.alive[k] = s.uid
+		delete(f.fetching, k) // It was missed for a moment only.
 	}
 	if waiting, ok := f.tasks[k]; ok && waiting.sight.seen && waiting.sight.uid == s.uid {
 		known := max(waiting.sight.dataset.Version, waiting.sight.run.Version)
@@ -198,6 +209,7 @@ func (f *Follower) kickLocked() {
 func (f *Follower) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer f.workers.Wait()
 	for {
 		wait := f.round(ctx)
 		if ctx.Err() != nil {
@@ -287,7 +299,12 @@ func (f *Follower) do(ctx context.Context, k key, t task) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
+	if want, ok := errors.AsType[wanting](err); ok {
+		f.fetch(ctx, job{key: k, want: want, task: t})
+		return
+	}
 	t.tries++
+	t.sight.answer = nil
 	wait := min(f.options.Retry<<min(t.tries-1, 8), maxRetry)
 	f.log.WarnContext(ctx, "What was seen in the cluster could not be kept; it is tried again", "kind", string(k.kind), "namespace", k.namespace, "object", k.object, "tries", t.tries, "cause", err.Error())
 	f.mutex.Lock()

@@ -478,3 +478,103 @@ func TestAFollowerNeedsItsDependencies(t *testing.T) {
 		t.Error("a follower of nothing was made")
 	}
 }
+
+// TestAReceiptThatHangsHoldsUpNothingElse has a broker that doesn't answer.
+func TestAReceiptThatHangsHoldsUpNothingElse(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.seesDataset(portal.DatasetSeen{Version: 1, State: "Ready"}, false)
+	w.round()
+	asked, hang := make(chan struct{}, 2*fetchers), make(chan struct{})
+	w.receipts.wait = func() { asked <- struct{}{}; <-hang }
+	w.seesDataset(portal.DatasetSeen{Version: 2, State: "Erasing"}, true)
+	w.seesRun(running(1), false)
+	w.follower.round(t.Context())
+	<-asked
+	if run, d := w.now(); run.Seen.State != "Running" || !d.ErasedAt.IsZero() {
+		t.Errorf("beside a receipt that is waited for the run is %q", run.Seen.State)
+	}
+	w.seesDataset(portal.DatasetSeen{Version: 3, State: "Erasing", Files: 7}, true)
+	w.seesRun(succeeded(2), false)
+	w.follower.round(t.Context())
+	if run, _ := w.now(); run.Seen.State != "Succeeded" || len(asked) > 0 {
+		t.Errorf("the run is %q; the receipt was asked for %d times more", run.Seen.State, len(asked))
+	}
+	w.receipts.kept[w.dataset.Namespace+"/"+datasetUID], _ = receiptOf(t, "datasetretentions", w.dataset.Namespace, datasetUID)
+	close(hang)
+	w.follower.workers.Wait()
+	w.follower.round(t.Context())
+	if _, d := w.now(); d.ErasedAt.IsZero() || d.Seen.Files != 7 {
+		t.Errorf("after the answer: erased at %v, %d files", d.ErasedAt, d.Seen.Files)
+	}
+}
+
+// TestReceiptsAreAskedForAFewAtATime has more to ask for than there are workers, one of
+// which turns up again meanwhile.
+func TestReceiptsAreAskedForAFewAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	hang := make(chan struct{})
+	asked := make(chan struct{}, 100)
+	w.receipts.wait = func() { asked <- struct{}{}; <-hang }
+	f := w.follower
+	for i := range 3 * fetchers {
+		f.fetch(t.Context(), job{key: key{aDataset, "t-x", fmt.Sprint(i)}, want: wanting{"t-x", fmt.Sprint(i)}})
+	}
+	for range fetchers {
+		<-asked
+	}
+	if f.busy != fetchers || len(f.jobs) != 2*fetchers {
+		t.Errorf("%d workers, %d wait", f.busy, len(f.jobs))
+	}
+	f.DatasetSeen(t.Context(), "t-x", "0", "u", portal.DatasetSeen{Version: 1}, false, false)
+	close(hang)
+	f.workers.Wait()
+	if len(f.tasks) != 3*fetchers || f.tasks[key{aDataset, "t-x", "0"}].sight.gone || f.busy != 0 || len(f.fetching) > 0 {
+		t.Errorf("%d are to be written, %d workers, %d asked for", len(f.tasks), f.busy, len(f.fetching))
+	}
+}
+
+// TestTheEndAfterAHold: a hold puts the end off, and the mail with it.
+func TestTheEndAfterAHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ends := portaltest.Start.Add(10 * 24 * time.Hour)
+	held := ends.Add(20 * 24 * time.Hour)
+	w.seesDataset(portal.DatasetSeen{Version: 1, State: "Ready", ExpiresAt: ends, HoldUntil: held, AfterTraining: 10 * 24 * time.Hour, MaxAge: 90 * 24 * time.Hour}, false)
+	w.round()
+	w.clock.Advance(20 * 24 * time.Hour) // its own time is over
+	w.round()
+	if mails := w.mails(); len(mails) > 0 {
+		t.Fatalf("told too early: %v", mails)
+	}
+	w.clock.Advance(8 * 24 * time.Hour)
+	w.round()
+	mails := w.outbox()
+	if len(mails) != 1 || mails[0].Kind != portal.MailDatasetExpires || !mails[0].Data.Until.Equal(held) {
+		t.Errorf("mails %+v, want one that names %v", mails, held)
+	}
+	w.seesDataset(portal.DatasetSeen{Version: 2, State: "Ready", ExpiresAt: ends, HoldUntil: held.Add(30 * 24 * time.Hour), AfterTraining: 10 * 24 * time.Hour, MaxAge: 90 * 24 * time.Hour}, false)
+	w.round()
+	w.clock.Advance(30 * 24 * time.Hour)
+	w.round()
+	if again := w.outbox(); len(again) != 2 {
+		t.Errorf("%d mails after the hold was made longer, want 2", len(again))
+	}
+}
+
+func TestADeletedRunKeepsNoOutput(t *testing.T) {
+	t.Parallel()
+	for wish, want := range map[portal.RunWish]string{portal.WishDeleted: "", portal.WishRun: "Traceback"} {
+		w := newWorld(t)
+		w.seesRun(failed(1, portal.RunFailure{Reason: "NonZeroExit", LogTail: "Traceback"}), false)
+		w.round()
+		w.change(func(r *portal.Run) { r.Wish = wish }, func(*portal.Dataset) {})
+		w.seesRun(failed(2, portal.RunFailure{Reason: "NonZeroExit", LogTail: "Traceback"}), true)
+		w.round()
+		run, _ := w.now()
+		if run.GoneAt.IsZero() || run.Seen.Failure == nil || run.Seen.Failure.LogTail != want || run.Seen.Failure.Reason != "NonZeroExit" {
+			t.Errorf("wish %s, gone at %v: %+v", wish, run.GoneAt, run.Seen.Failure)
+		}
+	}
+}

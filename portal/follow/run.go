@@ -33,7 +33,7 @@ func (f *Follower) applyRun(ctx context.Context, k key, s sight) error {
 	}
 	var receipt *portal.Receipt
 	if s.gone && run.Wish == portal.WishDeleted && run.UID != "" && run.GoneAt.IsZero() {
-		if receipt, err = f.runReceipt(ctx, run); err != nil {
+		if receipt, err = runReceipt(run, s); err != nil {
 			return err
 		}
 	}
@@ -62,10 +62,10 @@ func (f *Follower) runRow(ctx context.Context, namespace string, id portal.RunID
 	return run, err
 }
 
-// runReceipt gets the receipt for a deleted run's artifacts; nil for a run that had none.
+// runReceipt is the receipt for a deleted run's artifacts; nil for a run that had none.
 // It is written before the object goes, so what is not there now never will be.
-func (f *Follower) runReceipt(ctx context.Context, run portal.Run) (*portal.Receipt, error) {
-	receipt, err := f.receipt(ctx, run.Namespace, run.UID)
+func runReceipt(run portal.Run, s sight) (*portal.Receipt, error) {
+	receipt, err := receiptIn(s, run.Namespace, run.UID)
 	if missing(err) {
 		return nil, nil //nolint:nilnil // No receipt is no error here.
 	}
@@ -128,7 +128,21 @@ func (f *Follower) nextRun(run portal.Run, s sight) (portal.Run, bool) {
 	if s.run.Version > run.Seen.Version && !sameRun(run.Seen, s.run) {
 		next.Seen = s.run
 	}
+	if next.Wish == portal.WishDeleted && !next.GoneAt.IsZero() {
+		next.Seen = withoutOutput(next.Seen)
+	}
 	return next, next.UID != run.UID || !next.GoneAt.Equal(run.GoneAt) || next.Seen.Version != run.Seen.Version
+}
+
+// withoutOutput leaves out what the program itself has put out: who deletes a run deletes
+// that too.
+func withoutOutput(s portal.RunSeen) portal.RunSeen {
+	if s.Failure != nil && s.Failure.LogTail != "" {
+		failure := *s.Failure
+		failure.LogTail = ""
+		s.Failure = &failure
+	}
+	return s
 }
 
 // sameRun compares but for when it was seen.

@@ -93,5 +93,8 @@ func (f *Follower) miss(k key, uid string) {
 	if waiting, ok := f.tasks[k]; ok && waiting.sight.seen {
 		return
 	}
+	if _, ok := f.fetching[k]; ok {
+		return
+	}
 	f.tasks[k] = &task{sight: sight{seen: true, uid: uid, gone: true, missed: true}, due: f.now()}
 }

@@ -60,13 +60,37 @@ func (w *world) restart() {
 	w.follower = f
 }
 
-func (w *world) round() time.Duration { return w.follower.round(w.t.Context()) }
+// round writes all that is due, with the receipts that it takes.
+func (w *world) round() time.Duration {
+	for {
+		pause := w.follower.round(w.t.Context())
+		w.follower.workers.Wait()
+		if !w.follower.due() {
+			return pause
+		}
+	}
+}
+
+// due reports whether something can be written now.
+func (f *Follower) due() bool {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	for _, t := range f.tasks {
+		if !f.now().Before(t.due) {
+			return true
+		}
+	}
+	return false
+}
 
 func (w *world) seesRun(s portal.RunSeen, gone bool) {
 	w.follower.RunSeen(w.t.Context(), w.run.Namespace, w.run.ID.Object(), runUID, s, gone)
 }
 
 func (w *world) seesDataset(s portal.DatasetSeen, gone bool) {
+	if s.AfterTraining == 0 && s.MaxAge == 0 {
+		s.AfterTraining, s.MaxAge = w.dataset.AfterTraining, w.dataset.MaxAge // as they were asked for
+	}
 	w.follower.DatasetSeen(w.t.Context(), w.dataset.Namespace, w.dataset.ID.Object(), datasetUID, s, gone, gone)
 }
 
@@ -172,11 +196,19 @@ func (f *flaky) Read(ctx context.Context, do func(context.Context, portal.Tx) er
 type receipts struct {
 	kept  map[string][]byte
 	err   error
+	mutex sync.Mutex
 	asked int
+	// wait holds up an answer; may be nil.
+	wait func()
 }
 
 func (r *receipts) Receipt(_ context.Context, namespace, uid string) ([]byte, error) {
+	r.mutex.Lock()
 	r.asked++
+	r.mutex.Unlock()
+	if r.wait != nil {
+		r.wait()
+	}
 	if r.err != nil {
 		return nil, r.err
 	}

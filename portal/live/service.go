@@ -79,7 +79,8 @@ type Service struct {
 	hub     *Hub
 
 	mutex    sync.Mutex
-	watched  map[portal.AccountID]int
+	watched  map[portal.AccountID]int // pages, by Changes
+	reading  map[portal.AccountID]int // logs, by Log
 	watchers map[portal.RunID]map[chan struct{}]struct{}
 	history  *histories
 	granted  map[portal.RunID]portal.Grant
@@ -99,7 +100,7 @@ func New(with Dependencies, o Options) (*Service, error) {
 	}
 	s := &Service{
 		store: with.Store, events: with.Events, grants: with.Grants, objects: with.Objects, log: with.Log, now: with.Now, options: o,
-		watched: map[portal.AccountID]int{}, watchers: map[portal.RunID]map[chan struct{}]struct{}{},
+		watched: map[portal.AccountID]int{}, reading: map[portal.AccountID]int{}, watchers: map[portal.RunID]map[chan struct{}]struct{}{},
 		history: newHistories(), granted: map[portal.RunID]portal.Grant{}, told: map[portal.RunID]toldEvents{},
 	}
 	s.hub = newHub(with.Logs, s.over, with.Log, o.Hub)
@@ -144,36 +145,13 @@ func (s *Service) View(ctx context.Context, p portal.Principal, id portal.RunID)
 	return portal.RunView{Run: run, Dataset: dataset, Cost: s.cost(run), Points: s.history.of(id)}, nil
 }
 
-// cost is what a run has cost so far. GPU-seconds are counted when a Pod ends; what the
-// attempt that runs has used is reckoned up to now.
+// cost is what a run has cost so far; nil where its GPUs have no price.
 func (s *Service) cost(run portal.Run) *portal.RunCost {
-	perHour, ok := portal.PriceOf(s.options.Prices, run.Spec.Product)
+	cost, ok := portal.CostSoFar(run, s.options.Prices, s.options.Currency, s.now())
 	if !ok {
 		return nil
 	}
-	gpus := int64(run.Spec.GPUs) * int64(max(run.Spec.Nodes, 1))
-	money := func(gpuSeconds int64) portal.Money {
-		return portal.Money{Micros: portal.Cost(gpuSeconds, perHour), Currency: s.options.Currency}
-	}
-	c := &portal.RunCost{
-		Spent: money(UsedGPUSeconds(run, s.now())), Lost: money(run.Seen.LostGPUSeconds), PerHour: money(gpus * 3600),
-		Cap: portal.Money{Currency: s.options.Currency},
-	}
-	if run.Spec.MaxGPUSeconds > 0 {
-		c.Cap = money(run.Spec.MaxGPUSeconds)
-	}
-	return c
-}
-
-// UsedGPUSeconds is what a run has used up to now, with the attempt that runs.
-func UsedGPUSeconds(run portal.Run, now time.Time) int64 {
-	used := run.Seen.GPUSeconds
-	if n := len(run.Seen.Attempts); n > 0 && run.Seen.State == string(v1alpha1.RunRunning) {
-		if last := run.Seen.Attempts[n-1]; !last.StartedAt.IsZero() && last.EndedAt.IsZero() && now.After(last.StartedAt) {
-			used += int64(now.Sub(last.StartedAt)/time.Second) * int64(run.Spec.GPUs) * int64(max(run.Spec.Nodes, 1))
-		}
-	}
-	return used
+	return &cost
 }
 
 // RunChanged takes in that something was seen of a run. It doesn't wait.
@@ -196,7 +174,7 @@ func (s *Service) Changes(ctx context.Context, p portal.Principal, id portal.Run
 	if _, _, err := s.run(ctx, p, id); err != nil {
 		return nil, nil, err
 	}
-	leave, err := s.enter(p.Account.ID)
+	leave, err := s.enter(s.watched, p.Account.ID)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -218,22 +196,22 @@ func (s *Service) Changes(ctx context.Context, p portal.Principal, id portal.Run
 	}), nil
 }
 
-// enter counts what an account watches.
-func (s *Service) enter(account portal.AccountID) (leave func(), err error) {
+// enter counts what an account watches, in one of the two counts.
+func (s *Service) enter(count map[portal.AccountID]int, account portal.AccountID) (leave func(), err error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	if s.watched[account] >= s.options.PerAccount {
+	if count[account] >= s.options.PerAccount {
 		return nil, &portal.Error{
 			Kind: portal.KindTooMany, RetryAfter: 10 * time.Second,
 			Message: "You watch many runs at once already. Close some of their pages; then this one goes on.",
 		}
 	}
-	s.watched[account]++
+	count[account]++
 	return func() {
 		s.mutex.Lock()
 		defer s.mutex.Unlock()
-		if s.watched[account]--; s.watched[account] == 0 {
-			delete(s.watched, account)
+		if count[account]--; count[account] == 0 {
+			delete(count, account)
 		}
 	}, nil
 }
@@ -258,16 +236,42 @@ func ended(run portal.Run) bool {
 }
 
 // Log gives a run's log after a position: as it grows, or of a run that has ended what the
-// store keeps. Reading one is part of watching the run's page, which Changes counts.
+// store keeps. Logs are counted by themselves, as many as Changes lets be watched: a page
+// is both.
 func (s *Service) Log(ctx context.Context, p portal.Principal, id portal.RunID, after portal.LogPosition) (portal.LogTail, error) {
 	run, _, err := s.run(ctx, p, id)
 	if err != nil {
 		return nil, err
 	}
+	leave, err := s.enter(s.reading, p.Account.ID)
+	if err != nil {
+		return nil, err
+	}
+	tail, err := s.tail(ctx, run, after)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return &countedTail{LogTail: tail, leave: sync.OnceFunc(leave)}, nil
+}
+
+func (s *Service) tail(ctx context.Context, run portal.Run, after portal.LogPosition) (portal.LogTail, error) {
 	if ended(run) || run.UID == "" && run.Wish != portal.WishRun {
 		return s.kept(ctx, run, after)
 	}
-	return s.hub.subscribe(place{run.Namespace, id.Object()}, after) //nolint:contextcheck // The stream outlives whoever came first.
+	return s.hub.subscribe(place{run.Namespace, run.ID.Object()}, after) //nolint:contextcheck // The stream outlives whoever came first.
+}
+
+// countedTail is a log that counts as read until it is closed.
+type countedTail struct {
+	portal.LogTail
+	leave func()
+}
+
+// Close implements portal.LogTail.
+func (t *countedTail) Close() {
+	t.LogTail.Close()
+	t.leave()
 }
 
 // eventsFor is for how long events count as fresh: each look is a request to the API

@@ -342,3 +342,33 @@ func TestTheServiceNeedsItsDependencies(t *testing.T) {
 		t.Error("a service of nothing was made")
 	}
 }
+
+func TestLogsAreCountedToo(t *testing.T) {
+	t.Parallel()
+	for name, seen := range map[string]portal.RunSeen{"of a run that goes on": started(), "of one that has ended": ended1(1)} {
+		w := newWorld(t, Options{PerAccount: 2})
+		w.becomes(t, seen)
+		var tails []portal.LogTail
+		for range 2 {
+			tail, err := w.service.Log(t.Context(), w.who, w.run.ID, portal.LogPosition{})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			tails = append(tails, tail)
+		}
+		if _, err := w.service.Log(t.Context(), w.who, w.run.ID, portal.LogPosition{}); portal.KindOf(err) != portal.KindTooMany {
+			t.Errorf("%s, one too many: %v", name, err)
+		}
+		tails[0].Close()
+		tails[0].Close()
+		third, err := w.service.Log(t.Context(), w.who, w.run.ID, portal.LogPosition{})
+		if err != nil {
+			t.Fatalf("%s, after one was closed: %v", name, err)
+		}
+		third.Close()
+		tails[1].Close()
+		if len(w.service.reading) > 0 {
+			t.Errorf("%s: who has gone is remembered", name)
+		}
+	}
+}

@@ -122,7 +122,7 @@ func apart(err error) []error {
 		case *portal.Error, *pointed:
 			return []error{err} // what is below are causes of one thing
 		}
-		joined, ok := inner.(interface{ Unwrap() []error }) //nolint:errorlint // each layer is looked at
+		joined, ok := inner.(interface{ Unwrap() []error })
 		if !ok {
 			continue
 		}

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/portal"
@@ -252,6 +253,9 @@ func (s *Server) createDataset(r *request) (any, error) {
 	made, err := s.Datasets.Create(r.Context(), r.who, order)
 	if err != nil {
 		return nil, pointing(err)
+	}
+	if made.Name != strings.TrimSpace(body.Name) {
+		return nil, &portal.Error{Kind: portal.KindConflict, Field: keyHeader, Message: "Another dataset was made with this Idempotency-Key. Choose a new one for each dataset."}
 	}
 	return created(pathDatasets+"/"+string(made.ID), datasetOf(made)), nil
 }

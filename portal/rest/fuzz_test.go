@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -18,6 +19,22 @@ func FuzzParseCursor(f *testing.F) {
 		again, err := parseCursor(c.String())
 		if err != nil || again != c {
 			t.Errorf("%q is %v, written and read again %v, %v", text, c, again, err)
+		}
+	})
+}
+
+func FuzzPageCursor(f *testing.F) {
+	for _, text := range []string{"", "MS54", "MTc2NzIyNTYwMDAwMDAwMC4wMDAwMDAwMC0wMDAwLTAwMDAtMDAwMC0wMDAwMDAwMDAwMDE", "Ky4uLg", "MS54=", "%"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r := &request{Request: &http.Request{URL: &url.URL{RawQuery: url.Values{"after": {text}}.Encode()}}}
+		c, err := pageCursor(r)
+		if err != nil || text == "" {
+			return
+		}
+		if again := cursorText(c); again != text {
+			t.Errorf("%q is %v, written again %q", text, c, again)
 		}
 	})
 }

@@ -3,9 +3,11 @@ package rest_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/kube-openapi/pkg/validation/validate"
 	"sigs.k8s.io/yaml"
 
+	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/rest"
 )
@@ -36,6 +39,12 @@ type operation struct {
 	Security    *[]any              `json:"security"`
 	Parameters  []parameter         `json:"parameters"`
 	Responses   map[string]response `json:"responses"`
+	RequestBody *requestBody        `json:"requestBody"`
+}
+
+type requestBody struct {
+	Required bool             `json:"required"`
+	Content  map[string]media `json:"content"`
 }
 
 type parameter struct {
@@ -175,6 +184,75 @@ func TestTheDocumentKnowsAllValues(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s (-domain +document):\n%s", name, diff)
 		}
+	}
+}
+
+// TestTheDocumentHasEachMember compares members by name, in both directions: no answer that
+// a test gets has all of them.
+func TestTheDocumentHasEachMember(t *testing.T) {
+	t.Parallel()
+	schemas := loadOpenAPI(t).Components.Schemas
+	for name, value := range map[string]any{
+		"Account": rest.Account{}, "Session": rest.Session{}, "Token": rest.Token{}, "Event": rest.Event{}, "Problem": rest.Problem{},
+		"Dataset": rest.Dataset{}, "DatasetPage": rest.DatasetPage{}, "UsedBy": rest.UsedBy{},
+		"File": rest.File{}, "FilePage": rest.FilePage{}, "FilePlans": rest.FilePlans{}, "FilePlan": portal.FilePlan{}, "SignedParts": rest.SignedParts{},
+		"FileResults": rest.FileResults{}, "FileResult": portal.FileResult{}, "Receipt": rest.Receipt{}, "ReceiptPage": rest.ReceiptPage{}, "Facts": objectkey.EraseReceipt{},
+		"Offer": rest.Offer{}, "OfferList": rest.OfferList{}, "Money": rest.Money{}, "Estimate": rest.Estimate{},
+		"NewRun": rest.NewRun{}, "Run": rest.Run{}, "RunPage": rest.RunPage{}, "Progress": rest.Progress{}, "Attempt": rest.Attempt{},
+		"Failure": rest.Failure{}, "Cost": rest.Cost{}, "RunEventList": rest.RunEventList{}, "RunPointList": rest.RunPointList{},
+		"RunFile": rest.RunFile{}, "RunFilePage": rest.RunFilePage{}, "LogLines": rest.LogLines{},
+	} {
+		members := map[string]bool{} // whether it is always there
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(value)) {
+			if tag, ok := field.Tag.Lookup("json"); ok {
+				member, options, _ := strings.Cut(tag, ",")
+				members[member] = options == "" && field.Type.Kind() != reflect.Pointer
+			}
+		}
+		written := map[string]bool{}
+		for member := range schemas[name].Properties {
+			written[member] = slices.Contains(schemas[name].Required, member)
+		}
+		if diff := cmp.Diff(members, written); diff != "" {
+			t.Errorf("%s (-Go +document; whether it is required):\n%s", name, diff)
+		}
+	}
+}
+
+// TestTheDocumentHasEachMemberOfBodies compares by name only.
+func TestTheDocumentHasEachMemberOfBodies(t *testing.T) {
+	t.Parallel()
+	schemas := loadOpenAPI(t).Components.Schemas
+	for name, value := range map[string]any{"NewDataset": rest.NewDataset{}, "Retention": rest.Retention{}, "RunSpec": rest.RunSpec{}} {
+		var members []string
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(value)) {
+			member, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			members = append(members, member)
+		}
+		slices.Sort(members)
+		if diff := cmp.Diff(members, slices.Sorted(maps.Keys(schemas[name].Properties))); diff != "" {
+			t.Errorf("%s (-Go +document):\n%s", name, diff)
+		}
+	}
+}
+
+// takes fails the test when the document would not have a request's body.
+func (api openAPI) takes(t *testing.T, method, pattern string, body []byte) {
+	t.Helper()
+	described := api.Paths[pattern][strings.ToLower(method)].RequestBody
+	if described == nil || len(body) == 0 {
+		if described != nil || len(body) != 0 {
+			t.Errorf("%s %s: the body %q, and the document has one: %t", method, pattern, body, described != nil)
+		}
+		return
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		t.Fatalf("%v in %q", err, body)
+	}
+	as := described.Content["application/json"].Schema
+	for _, err := range validate.NewSchemaValidator(&as, nil, "", strfmt.Default).Validate(value).Errors {
+		t.Errorf("%s %s: the document does not have the body %s: %v", method, pattern, body, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/lethe-dev/lethe/portal"
 )
@@ -165,6 +166,7 @@ func (s *Server) startRun(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	body.Name = strings.TrimSpace(body.Name)
 	id, err := keyedID[portal.RunID](r, "run")
 	if err != nil {
 		return nil, err

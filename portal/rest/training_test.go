@@ -16,6 +16,7 @@ import (
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/portaltest"
 	"github.com/lethe-dev/lethe/portal/rest"
+	"github.com/lethe-dev/lethe/portal/uploads/storetest"
 )
 
 // fixtures are the account's own things in a world.
@@ -31,12 +32,18 @@ type fixtures struct {
 // newTraining is the API in front of the real use cases.
 func newTraining(t *testing.T) (*bench, *fixtures) {
 	t.Helper()
+	return newTrainingOn(t, nil)
+}
+
+// newTrainingOn has uploads go to a MinIO, where it is not nil.
+func newTrainingOn(t *testing.T, minio *storetest.Store) (*bench, *fixtures) {
+	t.Helper()
 	f := &fixtures{}
 	clock := &portaltest.Clock{}
 	f.world = newWorld(t, func() time.Time {
 		clock.Advance(time.Millisecond) // what waits for a time gets there
 		return clock.Now()
-	})
+	}, minio)
 	f.bench = newBenchWith(t, func(with *rest.Dependencies) {
 		with.Datasets, with.Runs, with.Live, with.ReceiptKeys = f.uploads, f.runs, f.live, f.world
 	})
@@ -231,6 +238,74 @@ func TestOneKeyIsOneRun(t *testing.T) {
 	defer f.mutex.Unlock()
 	if diff := cmp.Diff(map[string]int{"r-" + first: 1}, map[string]int{"r-" + first: f.made["r-"+first]}); diff != "" || len(f.made) != 2 {
 		t.Errorf("made in the cluster: %v", f.made)
+	}
+}
+
+func TestOneKeyIsOneDataset(t *testing.T) {
+	t.Parallel()
+	b, f := newTraining(t)
+	secret := b.token(portal.ScopeDatasetsWrite)
+	const path = "/api/v1/datasets"
+	create := func(body string, keys ...string) (int, rest.Dataset) {
+		answer, text := b.ask(t, http.MethodPost, path, path, secret, sent(body, keys...)...)
+		if answer.StatusCode != http.StatusCreated {
+			return answer.StatusCode, rest.Dataset{}
+		}
+		return 201, decode[rest.Dataset](t, text)
+	}
+	_, first := create(`{"name": "Signs "}`, "one")
+	if first.AfterTrainingSeconds != 86400 || first.MaxAgeSeconds != 30*86400 {
+		t.Errorf("its windows are %d and %d", first.AfterTrainingSeconds, first.MaxAgeSeconds)
+	}
+	if status, again := create(`{"name": "Signs"}`, "one"); status != 201 || again.ID != first.ID {
+		t.Errorf("the same key gave %d, %s; want %s", status, again.ID, first.ID)
+	}
+	if status, _ := create(`{"name": "Other signs"}`, "one"); status != 409 {
+		t.Errorf("the same key for another one: %d", status)
+	}
+	if _, other := create(`{"name": "Signs"}`); other.ID == first.ID {
+		t.Error("without a key it was the same one")
+	}
+	// A key is its account's.
+	before := f.bench.auth.account
+	f.bench.auth.account, _ = portaltest.AddTenant(t, f.store)
+	if status, other := create(`{"name": "Signs"}`, "one"); status != 201 || other.ID == first.ID {
+		t.Errorf("another account's key gave %d, %s", status, other.ID)
+	}
+	f.bench.auth.account = before
+}
+
+// TestAWindowThatIsNotSentStays: one is shortened without the other.
+func TestAWindowThatIsNotSentStays(t *testing.T) {
+	t.Parallel()
+	b, f := newTraining(t)
+	secret := b.token(portal.ScopeDatasetsWrite)
+	path := "/api/v1/datasets/" + string(f.sealed.ID)
+	for _, test := range []struct {
+		body       string
+		after, age int64
+	}{
+		{`{}`, 86400, 30 * 86400},
+		{`{"afterTrainingSeconds": 0}`, 0, 30 * 86400},
+		{`{"maxAgeSeconds": 7200}`, 0, 7200},
+	} {
+		_, body := b.ask(t, http.MethodPatch, path, "/api/v1/datasets/{id}", secret, sent(test.body)...)
+		if d := decode[rest.Dataset](t, body); d.AfterTrainingSeconds != test.after || d.MaxAgeSeconds != test.age {
+			t.Errorf("%s: %d and %d, want %d and %d", test.body, d.AfterTrainingSeconds, d.MaxAgeSeconds, test.after, test.age)
+		}
+	}
+}
+
+func TestErasingUnderRunsTakesTheirScopeToo(t *testing.T) {
+	t.Parallel()
+	b, f := newTraining(t)
+	path := "/api/v1/datasets/" + string(f.sealed.ID) + "?cancel=true"
+	if answer, body := b.ask(t, http.MethodDelete, path, "/api/v1/datasets/{id}", b.token(portal.ScopeDatasetsWrite)); answer.StatusCode != http.StatusForbidden {
+		t.Errorf("with the scope of datasets: %d %s", answer.StatusCode, body)
+	}
+	answer, body := b.ask(t, http.MethodDelete, path, "/api/v1/datasets/{id}", b.token(portal.ScopeDatasetsWrite, portal.ScopeRunsWrite))
+	if answer.StatusCode != http.StatusOK || decode[rest.Dataset](t, body).State != "Erasing" {
+		t.Errorf("with both scopes: %d %s", answer.StatusCode, body)
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/portal"
 	"github.com/lethe-dev/lethe/portal/follow"
@@ -24,6 +26,7 @@ import (
 	"github.com/lethe-dev/lethe/portal/portaltest"
 	"github.com/lethe-dev/lethe/portal/runs"
 	"github.com/lethe-dev/lethe/portal/uploads"
+	"github.com/lethe-dev/lethe/portal/uploads/storetest"
 )
 
 const (
@@ -35,6 +38,8 @@ const (
 // world is the real use cases on a real store of accounts, with a cluster and an object
 // store that behave: what is asked for is done, and told to the follower.
 type world struct {
+	t        *testing.T
+	minio    *storetest.Store // where uploads go; nil for objects
 	store    portal.Store
 	follower *follow.Follower
 	uploads  *uploads.Service
@@ -52,13 +57,15 @@ type world struct {
 	blobs    map[string][]byte
 	receipts map[string][]byte
 	refusal  error
+	// sent is what came by signed requests, also after it was erased.
+	sent map[string]string
 }
 
-func newWorld(t *testing.T, now func() time.Time) *world {
+func newWorld(t *testing.T, now func() time.Time, minio *storetest.Store) *world {
 	t.Helper()
 	w := &world{
-		store: portaltest.Store(t), now: now, key: ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize))),
-		made: map[string]int{}, datasets: map[string]portal.DatasetOrder{}, blobs: map[string][]byte{}, receipts: map[string][]byte{},
+		t: t, minio: minio, store: portaltest.Store(t), now: now, key: ed25519.NewKeyFromSeed([]byte(strings.Repeat("k", ed25519.SeedSize))),
+		made: map[string]int{}, datasets: map[string]portal.DatasetOrder{}, blobs: map[string][]byte{}, receipts: map[string][]byte{}, sent: map[string]string{},
 	}
 	w.objects = httptest.NewServer(http.HandlerFunc(w.serveObject))
 	t.Cleanup(w.objects.Close)
@@ -73,8 +80,12 @@ func newWorld(t *testing.T, now func() time.Time) *world {
 	w.runs, err = runs.New(runs.Dependencies{Store: w.store, Cluster: cluster, Planner: cluster, Now: now, Random: portaltest.Random(71), Log: log},
 		runs.Options{Images: []string{image}, Prices: []portal.Price{{Product: h200, MicrosPerHour: 2_500_000}}})
 	check()
+	var store uploads.Objects = worldUploads{w}
+	if minio != nil {
+		store = uploads.NewS3("", clock.RealClock{}.Now)
+	}
 	w.uploads, err = uploads.New(uploads.Dependencies{
-		Store: w.store, Cluster: cluster, Broker: cluster, Objects: worldUploads{w}, Runs: w.runs, Log: log, Now: now, Random: portaltest.Random(72),
+		Store: w.store, Cluster: cluster, Broker: cluster, Objects: store, Runs: w.runs, Log: log, Now: now, Random: portaltest.Random(72),
 	}, uploads.Options{})
 	check()
 	w.live, err = live.New(live.Dependencies{Store: w.store, Logs: cluster, Events: cluster, Grants: cluster, Objects: worldResults{w}, Log: log, Now: now},
@@ -109,7 +120,7 @@ func (w *world) serveObject(out http.ResponseWriter, r *http.Request) {
 			out.WriteHeader(http.StatusForbidden)
 			return
 		}
-		w.blobs[key] = body
+		w.blobs[key], w.sent[key] = body, string(body)
 		return
 	}
 	body, ok := w.blobs[key]
@@ -136,6 +147,11 @@ func uidOf(object string) string {
 	sum := sha256.Sum256([]byte(object))
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
+
+// sseKey is what uploads to MinIO are stored under.
+const sseKey = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+
+func uploadPrefix(object string) string { return "ns/" + uidOf(object) + "/" }
 
 // worldCluster is the world as use cases know the cluster and its broker.
 type worldCluster struct{ *world }
@@ -172,7 +188,7 @@ func (w worldCluster) SealDataset(ctx context.Context, namespace, object string)
 	return nil
 }
 
-func (w worldCluster) SetRetention(ctx context.Context, namespace, object string, after, age time.Duration) error {
+func (w worldCluster) SetRetention(_ context.Context, _, object string, after, age time.Duration) error {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	order := w.datasets[object]
@@ -209,6 +225,9 @@ func (w worldCluster) DeleteDataset(ctx context.Context, namespace, object, _ st
 }
 
 func (w worldCluster) UploadGrant(_ context.Context, _, object string) (portal.Grant, error) {
+	if w.minio != nil {
+		return w.minio.Grant(w.t, uploadPrefix(object), []byte(sseKey)), nil
+	}
 	return portal.Grant{Bucket: "datasets", Prefix: uidOf(object) + "/", IssuedAt: w.now(), ExpiresAt: w.now().Add(time.Hour)}, nil
 }
 

@@ -18,7 +18,7 @@ func (s *Service) Estimate(ctx context.Context, spec portal.RunSpec) portal.RunE
 
 // estimate is pure; price is for one GPU and hour.
 func estimate(spec portal.RunSpec, price int64, priced bool) portal.RunEstimate {
-	gpus := int64(max(spec.Nodes, 1)) * int64(max(spec.GPUs, 0))
+	gpus := spec.GPUsInAll()
 	e := portal.RunEstimate{GPUs: int(gpus), Priced: priced || gpus == 0, AnyKind: spec.Product == ""}
 	if gpus == 0 {
 		e.Capped = true
@@ -65,22 +65,11 @@ func (s *Service) price(ctx context.Context, product string) (int64, bool) {
 	if known && found {
 		return dearest, true
 	}
-	for _, p := range s.options.Prices {
-		dearest, found = max(dearest, p.MicrosPerHour), true
-	}
-	return dearest, found
+	return portal.DearestPrice(s.options.Prices)
 }
 
-// Cost is what a run has cost so far; false when there is no price. A run on any kind of
-// GPU is shown at the price of the dearest.
-func (s *Service) Cost(ctx context.Context, run portal.Run) (portal.Money, bool) {
-	m := portal.Money{Currency: s.options.Currency}
-	if run.Seen.GPUSeconds == 0 {
-		return m, true
-	}
-	price, ok := s.price(ctx, run.Spec.Product)
-	if ok {
-		m.Micros = portal.Cost(run.Seen.GPUSeconds, price)
-	}
-	return m, ok
+// Cost is what a run has cost so far; false when there is no price.
+func (s *Service) Cost(_ context.Context, run portal.Run) (portal.Money, bool) {
+	cost, ok := portal.CostSoFar(run, s.options.Prices, s.options.Currency, s.now())
+	return cost.Spent, ok
 }

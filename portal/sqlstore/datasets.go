@@ -69,9 +69,14 @@ func (t *tx) AccountDatasets(ctx context.Context, a portal.AccountID, erased boo
 		append(args, max(limit, 0))...)
 }
 
-func (t *tx) UnsettledDatasets(ctx context.Context, limit int) ([]portal.Dataset, error) {
+func (t *tx) UnsettledDatasets(ctx context.Context, after portal.PageCursor, limit int) ([]portal.Dataset, error) {
+	where, args := `NOT settled`, []any{}
+	if !after.Time.IsZero() || after.ID != "" {
+		where += ` AND (wished_at, id) > (?, ?)`
+		args = append(args, after.Time, after.ID)
+	}
 	return list(ctx, t, "list unsettled datasets", scanDataset,
-		`SELECT `+datasetColumns+` FROM datasets WHERE NOT settled ORDER BY wished_at, id LIMIT ?`, max(limit, 0))
+		`SELECT `+datasetColumns+` FROM datasets WHERE `+where+` ORDER BY wished_at, id LIMIT ?`, append(args, max(limit, 0))...)
 }
 
 func (t *tx) LiveDatasets(ctx context.Context, after portal.DatasetID, limit int) ([]portal.Dataset, error) {

@@ -39,6 +39,9 @@ func (s *Service) Create(ctx context.Context, p portal.Principal, order portal.N
 		} else if !errors.Is(err, portal.ErrNotFound) {
 			return err
 		}
+		if err := room(ctx, tx, p.Account.ID); err != nil {
+			return err
+		}
 		tenant, err := s.tenant(ctx, tx, p.Account.ID)
 		if err != nil {
 			return err
@@ -51,6 +54,18 @@ func (s *Service) Create(ctx context.Context, p portal.Principal, order portal.N
 	}
 	s.attempt(ctx, made)
 	return s.Get(ctx, reader(p), made.ID)
+}
+
+// room refuses one more than an account may have.
+func room(ctx context.Context, tx portal.Tx, account portal.AccountID) error {
+	list, err := tx.AccountDatasets(ctx, account, false, portal.PageCursor{}, portal.MaxDatasets)
+	if err == nil && len(list) == portal.MaxDatasets {
+		err = &portal.Error{
+			Kind:    portal.KindConflict,
+			Message: fmt.Sprintf("You have %d datasets, and there may not be more. Erase one that you don't need any more.", portal.MaxDatasets),
+		}
+	}
+	return err
 }
 
 // reader lets an act with the scope to write answer with what it wrote.
@@ -206,6 +221,11 @@ func (s *Service) SetRetention(
 	if err := checkWindows(afterTraining, maxAge); err != nil {
 		return portal.DatasetView{}, err
 	}
+	done, err := s.turns.take(ctx, string(id)) // Two tabs may ask at once.
+	if err != nil {
+		return portal.DatasetView{}, err
+	}
+	defer done()
 	view, err := s.Get(ctx, reader(p), id)
 	if err != nil {
 		return portal.DatasetView{}, err
@@ -218,17 +238,30 @@ func (s *Service) SetRetention(
 			return portal.DatasetView{}, fmt.Errorf("set retention: %w", err)
 		}
 	}
-	_, err = s.change(ctx, view.Dataset, func(d *portal.Dataset) bool {
+	if err := s.shorten(ctx, view.Dataset, afterTraining, maxAge); err != nil {
+		return portal.DatasetView{}, err
+	}
+	return s.Get(ctx, reader(p), id)
+}
+
+// shorten writes windows to the row, unless another replica has made them shorter, or has
+// made the object, in the meantime.
+func (s *Service) shorten(ctx context.Context, was portal.Dataset, afterTraining, maxAge time.Duration) error {
+	var refused error
+	_, err := s.change(ctx, was, func(d *portal.Dataset) bool {
+		if refused = shortens(portal.DatasetView{Dataset: *d}, afterTraining, maxAge); refused == nil && d.UID != was.UID {
+			refused = portal.ErrConflict
+		}
+		if refused != nil {
+			return false
+		}
 		d.AfterTraining, d.MaxAge = afterTraining, maxAge
 		if d.Seen.Version > 0 { // until the cluster tells of it
 			d.Seen.AfterTraining, d.Seen.MaxAge = afterTraining, maxAge
 		}
 		return true
 	})
-	if err != nil {
-		return portal.DatasetView{}, err
-	}
-	return s.Get(ctx, reader(p), id)
+	return errors.Join(err, refused)
 }
 
 func shortens(v portal.DatasetView, afterTraining, maxAge time.Duration) error {

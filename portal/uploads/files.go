@@ -96,9 +96,10 @@ func (s *Service) putAll(
 	if err != nil {
 		return nil, nil, err
 	}
+	folders := map[string]bool{}
 	for _, f := range files {
 		f.Dataset = id
-		old, err := put(ctx, tx, f, &count)
+		old, err := put(ctx, tx, f, &count, folders)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -118,7 +119,10 @@ func same(old, f portal.File) bool {
 }
 
 // put writes a file that is new or another, gives the one that was there, and counts.
-func put(ctx context.Context, tx portal.Tx, f portal.File, count *portal.FileCount) (portal.File, error) {
+// folders are those that are known to be no files.
+func put(
+	ctx context.Context, tx portal.Tx, f portal.File, count *portal.FileCount, folders map[string]bool,
+) (portal.File, error) {
 	old, err := tx.File(ctx, f.Dataset, f.Path)
 	switch {
 	case err == nil && same(old, f):
@@ -128,7 +132,7 @@ func put(ctx context.Context, tx portal.Tx, f portal.File, count *portal.FileCou
 	case errors.Is(err, portal.ErrNotFound):
 		old = portal.File{}
 		count.Files++
-		if err := noFolder(ctx, tx, f); err != nil {
+		if err := noFolder(ctx, tx, f, folders); err != nil {
 			return old, err
 		}
 	default:
@@ -140,10 +144,13 @@ func put(ctx context.Context, tx portal.Tx, f portal.File, count *portal.FileCou
 
 // noFolder refuses a file in the place of a folder, and a folder in the place of a file:
 // the disk of a run can't have both.
-func noFolder(ctx context.Context, tx portal.Tx, f portal.File) error {
+func noFolder(ctx context.Context, tx portal.Tx, f portal.File, folders map[string]bool) error {
 	clash := portal.Invalid("files", "“"+shown(f.Path)+"” would be a file and a folder at once. Rename one of them.")
+	if folders[f.Path] {
+		return clash
+	}
 	for i, char := range f.Path {
-		if char != '/' {
+		if char != '/' || folders[f.Path[:i]] {
 			continue
 		}
 		if _, err := tx.File(ctx, f.Dataset, f.Path[:i]); err == nil {
@@ -151,6 +158,7 @@ func noFolder(ctx context.Context, tx portal.Tx, f portal.File) error {
 		} else if !errors.Is(err, portal.ErrNotFound) {
 			return err
 		}
+		folders[f.Path[:i]] = true
 	}
 	below, err := tx.Files(ctx, f.Dataset, f.Path+"/", 1)
 	if err == nil && len(below) == 1 && strings.HasPrefix(below[0].Path, f.Path+"/") {

@@ -2,6 +2,7 @@ package uploads
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
@@ -9,6 +10,9 @@ import (
 	"github.com/lethe-dev/lethe/api/objectkey"
 	"github.com/lethe-dev/lethe/portal"
 )
+
+// maxDepth bounds the parts of a path: each folder is looked for when a file is added.
+const maxDepth = 32
 
 // cleanPath makes a name that a browser gives into a path: slashes as the only ones that
 // separate, none at the ends or doubled, no ".", and letters in the form that most systems
@@ -20,6 +24,9 @@ func cleanPath(name string) (string, error) {
 		if part = strings.TrimSpace(part); part != "" && part != "." {
 			parts = append(parts, part)
 		}
+	}
+	if len(parts) > maxDepth {
+		return "", portal.Invalid("files", fmt.Sprintf("The file “%s” lies in more than %d folders. Move it up and add it again.", shown(name), maxDepth-1))
 	}
 	path := strings.Join(parts, "/")
 	if err := objectkey.ValidatePath(path); err != nil {

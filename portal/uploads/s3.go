@@ -28,6 +28,10 @@ const defaultRegion = "us-east-1"
 const (
 	// storeTimeout bounds a request of the portal's own, manifests aside.
 	storeTimeout = 30 * time.Second
+	// completeTimeout is for a store that has to put thousands of parts together.
+	completeTimeout = 5 * time.Minute
+	// slowest is the rate in bytes a second below which a store counts as away.
+	slowest = 256 << 10
 	// storeRetries are minio-go's, of requests that failed on the way.
 	storeRetries = 3
 )
@@ -37,6 +41,8 @@ type S3 struct {
 	// public is where browsers reach the store; "" for where the portal does.
 	public string
 	now    func() time.Time
+	// patience is how long a transfer may take, but for its bytes.
+	patience time.Duration
 
 	mu         sync.Mutex
 	transports map[[sha256.Size]byte]*http.Transport
@@ -47,7 +53,7 @@ var _ Objects = (*S3)(nil)
 // NewS3 makes it. public is the URL at which browsers reach the store; "" where it is the
 // grant's own.
 func NewS3(public string, now func() time.Time) *S3 {
-	return &S3{public: public, now: now, transports: map[[sha256.Size]byte]*http.Transport{}}
+	return &S3{public: public, now: now, patience: 2 * storeTimeout, transports: map[[sha256.Size]byte]*http.Transport{}}
 }
 
 // Presign signs a PUT with the length of its body, and with the key that the store is to
@@ -105,6 +111,12 @@ func encryption(g portal.Grant) (encrypt.ServerSide, error) {
 	return side, nil
 }
 
+// timeFor bounds a transfer of some bytes: a store that stops to read must not keep others
+// waiting for ever.
+func (s *S3) timeFor(size int64) time.Duration {
+	return s.patience + time.Duration(size/slowest)*time.Second
+}
+
 // Put stores an object. Above 16 MiB it goes in parts, one in memory at a time.
 func (s *S3) Put(ctx context.Context, g portal.Grant, key string, body io.Reader, size int64) error {
 	core, err := s.client(g, "")
@@ -115,6 +127,8 @@ func (s *S3) Put(ctx context.Context, g portal.Grant, key string, body io.Reader
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeFor(size))
+	defer cancel()
 	_, err = core.Client.PutObject(ctx, g.Bucket, key, body, size, minio.PutObjectOptions{
 		ServerSideEncryption: side, PartSize: SinglePut, NumThreads: 1, Checksum: minio.ChecksumFullObjectCRC32C,
 	})
@@ -176,6 +190,8 @@ func (s *S3) Complete(ctx context.Context, g portal.Grant, key, upload string, p
 	for _, part := range parts {
 		all = append(all, minio.CompletePart{PartNumber: part.Number, ETag: part.ETag})
 	}
+	ctx, cancel := context.WithTimeout(ctx, completeTimeout)
+	defer cancel()
 	_, err = core.CompleteMultipartUpload(ctx, g.Bucket, key, upload, all, minio.PutObjectOptions{ServerSideEncryption: side})
 	return explain("complete upload", err)
 }
@@ -256,18 +272,34 @@ func (s *S3) transport(g portal.Grant) (*http.Transport, error) {
 	return made, nil
 }
 
-// explain makes errors of the store into the person's. Its own words stay in the log.
+// without is what may be told of an error. The words of the store and of the client hold
+// addresses, and so the names of people's files.
+func without(err error, answer minio.ErrorResponse) string {
+	var slow net.Error
+	var trust *tls.CertificateVerificationError
+	switch {
+	case answer.StatusCode != 0:
+		return fmt.Sprintf("the store answers %s, status %d", answer.Code, answer.StatusCode)
+	case errors.As(err, &trust):
+		return "the certificate of the store is not trusted"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &slow) && slow.Timeout():
+		return "the store did not answer in time"
+	}
+	return "the store did not answer"
+}
+
+// explain makes errors of the store into the person's.
 func explain(act string, err error) error {
 	if err == nil {
 		return nil
 	}
-	cause := fmt.Errorf("%s: %w", act, err)
 	answer := minio.ToErrorResponse(err)
+	cause := fmt.Errorf("%s: %s", act, without(err, answer))
 	switch {
 	case answer.Code == minio.NoSuchUpload:
 		return fmt.Errorf("%s: %w", act, ErrNoUpload)
 	case errors.Is(err, context.Canceled):
-		return cause
+		return fmt.Errorf("%s: %w", act, context.Canceled)
 	case answer.Code == minio.AccessDenied:
 		return &portal.Error{
 			Kind: portal.KindConflict, Err: cause,

@@ -19,12 +19,9 @@ func (s *Service) Sign(ctx context.Context, p portal.Principal, id portal.Datase
 	if err := canWrite(p); err != nil {
 		return nil, err
 	}
-	total := 0
-	for _, w := range wanted {
-		total += len(w.Parts)
-	}
-	if total == 0 || total > portal.MaxSignedParts {
-		return nil, portal.Invalid("files", fmt.Sprintf("Ask for 1 to %d parts at once.", portal.MaxSignedParts))
+	total, err := countParts(wanted)
+	if err != nil {
+		return nil, err
 	}
 	paths := make([]string, 0, len(wanted))
 	for _, w := range wanted {
@@ -49,6 +46,24 @@ func (s *Service) Sign(ctx context.Context, p portal.Principal, id portal.Datase
 		signed = append(signed, more...)
 	}
 	return signed, nil
+}
+
+// countParts counts what is asked for, and refuses files without parts: each file is read.
+func countParts(wanted []portal.WantedParts) (int, error) {
+	total, most := 0, fmt.Sprintf("Ask for 1 to %d parts at once.", portal.MaxSignedParts)
+	if len(wanted) == 0 || len(wanted) > portal.MaxSignedParts {
+		return 0, portal.Invalid("files", most)
+	}
+	for _, w := range wanted {
+		if len(w.Parts) == 0 {
+			return 0, portal.Invalid("files", "Name the parts of each file that you ask for.")
+		}
+		total += len(w.Parts)
+	}
+	if total > portal.MaxSignedParts {
+		return 0, portal.Invalid("files", most)
+	}
+	return total, nil
 }
 
 // openFiles gives an open dataset and files of it.

@@ -82,6 +82,8 @@ type Service struct {
 	wake chan struct{}
 	// turns has a lock for each dataset that is being settled.
 	turns turns
+	// waits are those of datasets that failed.
+	waits waits
 	// repairs is when each tenant was last put right.
 	repairs sync.Map
 }

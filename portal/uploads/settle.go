@@ -3,11 +3,12 @@ package uploads
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"time"
 
-	"github.com/lethe-dev/lethe/api/objectkey"
+	"golang.org/x/sync/errgroup"
+
 	"github.com/lethe-dev/lethe/portal"
 )
 
@@ -17,8 +18,13 @@ const (
 	settleEvery = 15 * time.Second
 	// settleSoon is for what only needs a moment: a namespace that has just been made.
 	settleSoon = 2 * time.Second
-	// settleAtOnce is how many datasets are looked at in one round.
-	settleAtOnce = 100
+	// settlePage is how many datasets are read at once, and settleAbreast how many are
+	// settled at once.
+	settlePage    = 100
+	settleAbreast = 8
+	// landed is how long after a wish no call of before can take effect any more: the
+	// bound of a call, and the API server's own, with room for clocks that differ.
+	landed = 2 * time.Minute
 	// soonTries are how often settleSoon is tried before settleEvery is enough.
 	soonTries = 15
 )
@@ -63,34 +69,56 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // Settle asks the cluster and the store once for all that is not yet as wished, and gives
-// how many datasets are left.
+// how many datasets are left. One that fails keeps no other from its turn.
 func (s *Service) Settle(ctx context.Context) (int, error) {
-	var list []portal.Dataset
-	err := s.store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
-		found, err := tx.UnsettledDatasets(ctx, settleAtOnce)
-		list = found
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("find unsettled datasets: %w", err)
+	left := 0
+	var after portal.PageCursor
+	for {
+		var page []portal.Dataset
+		err := s.store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
+			found, err := tx.UnsettledDatasets(ctx, after, settlePage)
+			page = found
+			return err
+		})
+		if err != nil {
+			return left, fmt.Errorf("find unsettled datasets: %w", err)
+		}
+		var settling errgroup.Group
+		settling.SetLimit(settleAbreast)
+		for _, d := range page {
+			after = portal.PageCursor{Time: d.WishedAt, ID: string(d.ID)}
+			if left++; !s.waits.over(d.ID, s.now()) {
+				continue
+			}
+			settling.Go(func() error {
+				s.note(ctx, d, s.settle(ctx, d))
+				return nil
+			})
+		}
+		_ = settling.Wait() // Each failure is noted.
+		if len(page) < settlePage || ctx.Err() != nil {
+			return left, ctx.Err()
+		}
 	}
-	for _, d := range list {
-		s.logFailure(ctx, d, s.settle(ctx, d))
-	}
-	return len(list), ctx.Err()
 }
 
 // attempt settles, and leaves to Run what does not work now.
 func (s *Service) attempt(ctx context.Context, d portal.Dataset) {
-	if err := s.settle(ctx, d); err != nil {
-		s.logFailure(ctx, d, err)
+	err := s.settle(ctx, d)
+	s.note(ctx, d, err)
+	if err != nil {
 		s.Wake()
 	}
 }
 
-// logFailure leaves out what only needs another try.
-func (s *Service) logFailure(ctx context.Context, d portal.Dataset, err error) {
-	if err != nil && portal.KindOf(err) != portal.KindUnavailable && ctx.Err() == nil {
+// note logs a failure, unless it only needs another try, and lets what failed wait.
+func (s *Service) note(ctx context.Context, d portal.Dataset, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil, portal.KindOf(err) == portal.KindUnavailable:
+		s.waits.forget(d.ID)
+	default:
+		s.waits.failed(d.ID, s.now())
 		s.log.ErrorContext(ctx, "Dataset was not settled", "dataset", d.ID, "wish", d.Wish, "error", err)
 	}
 }
@@ -129,55 +157,90 @@ func (s *Service) settleMade(ctx context.Context, d portal.Dataset) (portal.Data
 		Namespace: d.Namespace, Object: d.ID.Object(), AfterTraining: d.AfterTraining, MaxAge: d.MaxAge,
 	})
 	if err != nil {
-		return d, fmt.Errorf("create dataset: %w", err)
+		return d, s.refused(ctx, d, err)
 	}
-	return s.change(ctx, d, func(d *portal.Dataset) bool {
-		changed := d.UID == ""
-		if changed {
-			d.UID = uid
+	for d.UID == "" {
+		// It may have been there already, from a call whose answer was lost, with windows
+		// that have become shorter since. Once the row has the UID, who changes them asks the
+		// cluster.
+		if err := s.cluster.SetRetention(ctx, d.Namespace, d.ID.Object(), d.AfterTraining, d.MaxAge); err != nil {
+			return d, fmt.Errorf("set retention: %w", err)
 		}
-		return changed
-	})
+		with := d
+		d, err = s.change(ctx, d, func(d *portal.Dataset) bool {
+			if d.UID != "" || d.AfterTraining != with.AfterTraining || d.MaxAge != with.MaxAge {
+				return false
+			}
+			d.UID = uid
+			if d.Seen.Reason == portal.ReasonRefused {
+				d.Seen.Reason, d.Seen.Message = "", ""
+			}
+			return true
+		})
+		if err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// refused writes why the cluster doesn't take a dataset, for the person to see. It is asked
+// again: quotas have room again when others go.
+func (s *Service) refused(ctx context.Context, d portal.Dataset, err error) error {
+	var told *portal.Error
+	if errors.As(err, &told) && told.Kind == portal.KindInvalid {
+		_, writing := s.change(ctx, d, func(d *portal.Dataset) bool {
+			if d.UID != "" || d.Seen.State != "" || d.Seen.Message == told.Message {
+				return false
+			}
+			d.Seen.Reason, d.Seen.Message = portal.ReasonRefused, told.Message
+			return true
+		})
+		err = errors.Join(err, writing)
+	}
+	return fmt.Errorf("create dataset: %w", err)
 }
 
 // settleErased begins the erase. The row is finished by who sees the object go, but for a
 // dataset that never was in the cluster as far as anybody knows: nothing can have been
-// uploaded to it.
+// uploaded to it. A call to make it may still be under way in another replica, so it is
+// deleted until none can land any more.
 func (s *Service) settleErased(ctx context.Context, d portal.Dataset) error {
 	s.grants.drop(d.ID)
 	if err := s.cluster.DeleteDataset(ctx, d.Namespace, d.ID.Object(), d.UID); err != nil {
 		return fmt.Errorf("delete dataset: %w", err)
 	}
-	if d.UID != "" {
+	if d.UID != "" || s.now().Sub(d.WishedAt) < landed {
 		return nil
 	}
 	_, err := s.change(ctx, d, func(d *portal.Dataset) bool {
-		d.ErasedAt = s.now()
-		return true
+		never := d.UID == "" && d.Seen.State == "" && d.ErasedAt.IsZero()
+		if never {
+			d.ErasedAt = s.now()
+		}
+		return never
 	})
 	return err
 }
 
-// settleSealed completes files that were cut off, puts the manifest and seals.
+// settleSealed completes files that were cut off, puts the manifest and seals. The rows of
+// the files stay until the manifest has been seen to be verified, so that whoever does the
+// same at the same time writes the same.
 func (s *Service) settleSealed(ctx context.Context, d portal.Dataset) error {
 	count, err := s.completeAll(ctx, d)
 	if err != nil {
 		return err
 	}
 	if count == 0 {
-		return nil // The rows went after it was sealed.
+		return nil // The rows went after it was seen sealed.
 	}
-	if err := s.putManifest(ctx, d); err != nil {
+	if err := s.putManifest(ctx, d, count); err != nil {
 		return err
 	}
 	if err := s.cluster.SealDataset(ctx, d.Namespace, d.ID.Object()); err != nil {
 		return fmt.Errorf("seal dataset: %w", err)
 	}
 	s.grants.drop(d.ID)
-	err = s.store.Write(ctx, func(ctx context.Context, tx portal.Tx) error { return tx.DeleteFiles(ctx, d.ID) })
-	if err != nil {
-		return fmt.Errorf("forget files: %w", err)
-	}
 	return nil
 }
 
@@ -197,80 +260,6 @@ func (s *Service) completeAll(ctx context.Context, d portal.Dataset) (int, error
 		return err
 	})
 	return count, err
-}
-
-// putManifest puts it under the dataset's key. Where the place takes nothing any more the
-// dataset is sealed already, and what is left is to say so once more.
-func (s *Service) putManifest(ctx context.Context, d portal.Dataset) error {
-	grant, err := s.grants.of(ctx, d)
-	if portal.KindOf(err) == portal.KindConflict {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("get grant: %w", err)
-	}
-	// Its size is needed first. Nobody can change the rows, so both are the same.
-	var size counter
-	if err := s.writeManifest(ctx, d.ID, &size); err != nil {
-		return err
-	}
-	body, out := io.Pipe()
-	go func() { out.CloseWithError(s.writeManifest(ctx, d.ID, out)) }()
-	err = s.objects.Put(ctx, grant, objectkey.Manifest(grant.Prefix), body, int64(size))
-	_ = body.Close() // It ends the writer, if the store did not read on.
-	if err != nil {
-		return fmt.Errorf("put manifest: %w", err)
-	}
-	return nil
-}
-
-type counter int64
-
-func (c *counter) Write(b []byte) (int, error) {
-	*c += counter(len(b))
-	return len(b), nil
-}
-
-func (s *Service) writeManifest(ctx context.Context, id portal.DatasetID, out io.Writer) error {
-	manifest := objectkey.NewManifestWriter(out)
-	err := s.eachFile(ctx, id, func(f portal.File) error {
-		return manifest.Add(objectkey.Entry{Path: f.Path, Size: f.Size, SHA256: f.SHA256})
-	})
-	if err == nil {
-		_, err = manifest.Close()
-	}
-	if err != nil {
-		return fmt.Errorf("write manifest: %w", err)
-	}
-	return nil
-}
-
-// pageOfFiles is how many rows are in memory at once.
-const pageOfFiles = 1000
-
-// eachFile gives all files in the order of their paths. f runs outside of transactions.
-func (s *Service) eachFile(ctx context.Context, id portal.DatasetID, f func(portal.File) error) error {
-	after := ""
-	for {
-		var page []portal.File
-		err := s.store.Read(ctx, func(ctx context.Context, tx portal.Tx) error {
-			found, err := tx.Files(ctx, id, after, pageOfFiles)
-			page = found
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("read files: %w", err)
-		}
-		for _, file := range page {
-			if err := f(file); err != nil {
-				return err
-			}
-			after = file.Path
-		}
-		if len(page) < pageOfFiles {
-			return nil
-		}
-	}
 }
 
 // Seal ends the upload: the data can't be changed any more, and runs may use it. It

@@ -10,7 +10,7 @@ import (
 )
 
 // repairEvery bounds how often a tenant is put right: the operator may have reasons that
-// another apply does not mend.
+// the portal does not mend.
 const repairEvery = time.Minute
 
 // tenant gives the account's, made if it has none.
@@ -23,7 +23,8 @@ func (s *Service) tenant(ctx context.Context, tx portal.Tx, account portal.Accou
 	return made, tx.CreateTenant(ctx, made)
 }
 
-// ensureTenant makes the tenant's place in the cluster, or puts it right.
+// ensureTenant makes the tenant's place in the cluster. Billing, GPUs and tier are those of
+// a new one: where staff have changed them they stay.
 func (s *Service) ensureTenant(ctx context.Context, account portal.AccountID, namespace string) error {
 	err := s.cluster.EnsureTenant(ctx, portal.TenantOrder{
 		Namespace: namespace, Label: string(account), GPUs: s.options.GPUs,
@@ -36,7 +37,7 @@ func (s *Service) ensureTenant(ctx context.Context, account portal.AccountID, na
 }
 
 // TenantSeen takes note of what the cluster tells of a namespace. One that is not ready is
-// put right, and what waited for one that is ready goes on.
+// looked after, and what waited for one that is ready goes on.
 func (s *Service) TenantSeen(ctx context.Context, namespace string, ready bool, why string) error {
 	var tenant portal.Tenant
 	err := s.store.Write(ctx, func(ctx context.Context, tx portal.Tx) error {
@@ -64,6 +65,6 @@ func (s *Service) TenantSeen(ctx context.Context, namespace string, ready bool, 
 		return nil
 	}
 	s.repairs.Store(namespace, s.now())
-	s.log.InfoContext(ctx, "Tenant is not as wanted and is put right", "namespace", namespace, "reason", why)
+	s.log.InfoContext(ctx, "Tenant is not ready", "namespace", namespace, "reason", why)
 	return s.ensureTenant(ctx, tenant.Account, namespace)
 }

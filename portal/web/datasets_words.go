@@ -53,7 +53,7 @@ func stateOfDataset(d portal.Dataset, now time.Time) datasetLife {
 	case !d.ErasedAt.IsZero() && d.UID == "":
 		return datasetLife{Name: "Removed", Icon: "wave", Words: "It was removed before anything was uploaded to it, so there is nothing to give a receipt for."}
 	case !d.ErasedAt.IsZero() && d.Receipt == "":
-		return datasetLife{Name: "Erased", Icon: "wave", Words: "The data is gone. Its receipt is on its way."}
+		return datasetLife{Name: "Erased", Icon: "wave", Words: "Nothing was ever stored in it, so there is nothing to give a receipt for."}
 	case !d.ErasedAt.IsZero():
 		return datasetLife{Name: "Erased", Icon: "wave", Words: "The data is gone. The receipt proves it."}
 	case d.Wish == portal.WishErased || d.Seen.State == string(v1alpha1.DatasetErasing):

@@ -209,6 +209,7 @@ func runsInAllStates() map[string]portal.RunView {
 	all["resuming"] = runIn("Suspended", func(v *portal.RunView) { v.Run.Wish = portal.WishRun })
 	all["deleting"] = runIn("Succeeded", func(v *portal.RunView) { v.Run.Wish = portal.WishDeleted })
 	all["gone"] = runIn("Succeeded", func(v *portal.RunView) { v.Run.GoneAt = start })
+	all["lost"] = runIn("Running", func(v *portal.RunView) { v.Run.GoneAt = start.Add(-time.Minute) })
 	return all
 }
 

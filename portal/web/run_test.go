@@ -46,6 +46,7 @@ func TestTheRunPageInEachState(t *testing.T) {
 		"resuming":   {"goes on from its last checkpoint"},
 		"deleting":   {"are being deleted"},
 		"gone":       {"results are here"},
+		"lost":       {">Gone<", "was deleted in the cluster before its end", "/runs/new?again=", "1 h 34 min"},
 	}
 	for name, view := range runsInAllStates() {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +82,7 @@ func TestWhatCanBeDoneWithARun(t *testing.T) {
 	want := map[string]string{
 		"pending": "cs", "queued": "cs", "starting": "cs", "running": "cs", "publishing": "c", "suspended": "cr",
 		"succeeded": "d", "failed": "d", "cancelled": "d", "refused": "", "waiting": "c", "handed": "c",
-		"stopping": "", "suspending": "cr", "resuming": "cs", "deleting": "", "gone": "",
+		"stopping": "", "suspending": "cr", "resuming": "cs", "deleting": "", "gone": "", "lost": "",
 	}
 	for name, view := range runsInAllStates() {
 		life, got := lifeOf(view.Run, start), ""

@@ -61,11 +61,15 @@ func (p *runPage) Left() string {
 	return lasting(ends.Sub(p.Now))
 }
 
-// Took is how long the run has trained, from its start to its end or to now.
+// Took is how long the run has trained, from its start to its end, to when
+// it was gone, or to now.
 func (p *runPage) Took() string {
 	from, to := p.Run.Seen.StartedAt, p.Run.Seen.EndedAt
 	if from.IsZero() {
 		return ""
+	}
+	if to.IsZero() {
+		to = p.Run.GoneAt
 	}
 	if to.IsZero() {
 		to = p.Now
@@ -94,12 +98,7 @@ func (p *runPage) GPUs() string {
 
 // Used is the GPU time that was used; "" for none.
 func (p *runPage) Used() string {
-	seconds := p.Run.Seen.GPUSeconds
-	if n := len(p.Run.Seen.Attempts); n > 0 && p.is(v1alpha1.RunRunning) {
-		if last := p.Run.Seen.Attempts[n-1]; last.EndedAt.IsZero() && !last.StartedAt.IsZero() && p.Now.After(last.StartedAt) {
-			seconds += int64(p.Now.Sub(last.StartedAt)/time.Second) * int64(p.Run.Spec.GPUs*max(p.Run.Spec.Nodes, 1))
-		}
-	}
+	seconds := p.Run.GPUSecondsUsed(p.Now)
 	if seconds == 0 {
 		return ""
 	}

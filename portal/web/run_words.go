@@ -35,11 +35,7 @@ func lifeOf(run portal.Run, now time.Time) runLife {
 	case run.Refused != "":
 		return runLife{Say: run.Refused, Over: true, Failed: true}
 	case !run.GoneAt.IsZero():
-		life.Over, life.CanDelete = true, false
-		if !run.Seen.Finished() {
-			life.Say = "This run was deleted before its end."
-		}
-		return life
+		return goneLife(run, life)
 	case run.Wish == portal.WishDeleted:
 		return runLife{Say: "The run and its files are being deleted."}
 	case run.UID == "" && run.Wish == portal.WishCancelled:
@@ -61,6 +57,19 @@ func lifeOf(run portal.Run, now time.Time) runLife {
 		life.CanCancel, life.CanSuspend, life.CanResume = true, true, false
 	}
 	return life
+}
+
+// goneLife is of a run that the cluster has no more: nothing can be done with it.
+func goneLife(run portal.Run, life runLife) runLife {
+	gone := runLife{Say: life.Say, Over: true, Failed: life.Failed}
+	switch {
+	case run.Seen.Finished():
+	case run.Wish == portal.WishRun || run.Wish == portal.WishSuspended:
+		gone.Say = "This run was deleted in the cluster before its end. It costs nothing any more; what it had stored is not kept."
+	default:
+		gone.Say = "This run was deleted before its end."
+	}
+	return gone
 }
 
 // clusterLife is what the cluster says of a run.

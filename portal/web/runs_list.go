@@ -81,7 +81,7 @@ func (s *Server) listRuns(w http.ResponseWriter, r *request) error {
 }
 
 func (s *Server) runRow(r *request, run portal.Run, dataset string) runRow {
-	row := runRow{Run: run, State: stateOfRun(run), Dataset: dataset, Path: pathRun(run.ID), Percent: -1, GPUHours: hoursOf(run.Seen.GPUSeconds)}
+	row := runRow{Run: run, State: stateOfRun(run), Dataset: dataset, Path: pathRun(run.ID), Percent: -1, GPUHours: hoursOf(run.GPUSecondsUsed(s.now()))}
 	if p := run.Seen.Progress.Percent; p != nil && row.State.Live {
 		row.Percent = min(max(int(*p), 0), 100)
 	}

@@ -234,6 +234,7 @@ func TestStatesOfRunsInWords(t *testing.T) {
 		"Deleted":                 {Wish: portal.WishDeleted, GoneAt: start},
 		"Being cancelled":         {Wish: portal.WishCancelled, UID: "u", Seen: portal.RunSeen{State: "Running"}},
 		"Cancelled":               {Wish: portal.WishCancelled, GoneAt: start},
+		"Gone":                    {Wish: portal.WishRun, UID: "u", GoneAt: start, Seen: portal.RunSeen{State: "Running"}},
 		"Being suspended":         {Wish: portal.WishSuspended, UID: "u", Seen: portal.RunSeen{State: "Running"}},
 		"Going on":                {Wish: portal.WishRun, UID: "u", Seen: portal.RunSeen{State: "Suspended", Suspended: true}},
 		"Finished":                {Wish: portal.WishCancelled, UID: "u", Seen: portal.RunSeen{State: "Succeeded", EndedAt: start}},

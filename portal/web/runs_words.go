@@ -49,6 +49,8 @@ func stateOfRun(run portal.Run) runState {
 		return runStates[v1alpha1.RunCancelled]
 	case run.Wish == portal.WishCancelled && !over:
 		return runState{"Being cancelled", "warn", "stop", true}
+	case !run.GoneAt.IsZero() && !over:
+		return runState{"Gone", "", "stop", false}
 	case run.UID == "":
 		return waitingRun
 	case run.Wish == portal.WishSuspended && !run.Seen.Suspended && !over:

@@ -149,11 +149,12 @@ func testAccountDatasets(t *testing.T, s portal.Store) {
 
 func testUnsettledDatasets(t *testing.T, s portal.Store) {
 	n := tenant(t, s)
-	unsettled := func(limit int) []portal.DatasetID {
+	after := func(cursor portal.PageCursor, limit int) []portal.DatasetID {
 		return datasetIDs(read(t, s, func(ctx context.Context, tx portal.Tx) ([]portal.Dataset, error) {
-			return tx.UnsettledDatasets(ctx, limit)
+			return tx.UnsettledDatasets(ctx, cursor, limit)
 		}))
 	}
+	unsettled := func(limit int) []portal.DatasetID { return after(portal.PageCursor{}, limit) }
 	fresh := newDataset(n, "fresh", 3)
 	fresh.UID = ""
 	putDataset(t, s, fresh)
@@ -166,6 +167,7 @@ func testUnsettledDatasets(t *testing.T, s portal.Store) {
 	putDataset(t, s, erased)
 	equal(t, "oldest wish first", []portal.DatasetID{"erased", "sealed", "fresh"}, unsettled(10))
 	equal(t, "a limit", []portal.DatasetID{"erased", "sealed"}, unsettled(2))
+	equal(t, "what is after the limit", []portal.DatasetID{"fresh"}, after(portal.PageCursor{Time: sealed.WishedAt, ID: "sealed"}, 2))
 
 	fresh.UID, sealed.Seen.State, erased.ErasedAt = "uid", "Sealing", minute(5)
 	for _, d := range []portal.Dataset{fresh, sealed, erased} {
