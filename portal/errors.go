@@ -30,6 +30,19 @@ const (
 	KindUnavailable
 )
 
+// String is the kind's word, for the log.
+func (k Kind) String() string {
+	words := [...]string{
+		KindInternal: "internal", KindInvalid: "invalid", KindUnauthenticated: "unauthenticated", KindStepUp: "step-up",
+		KindForbidden: "forbidden", KindNotFound: "not-found", KindConflict: "conflict", KindTooMany: "too-many",
+		KindUnavailable: "unavailable",
+	}
+	if k < 0 || int(k) >= len(words) {
+		return "unknown"
+	}
+	return words[k]
+}
+
 // Error is an error with words for the person who caused or meets it.
 type Error struct {
 	Kind Kind

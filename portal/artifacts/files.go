@@ -55,15 +55,15 @@ func (s *Store) Artifacts(ctx context.Context, g portal.Grant, manifest, after s
 	return out, nil
 }
 
-// Logs gives the files of the logs of so many attempts and nodes, in their order.
-func (s *Store) Logs(ctx context.Context, g portal.Grant, attempts, nodes int) ([]portal.RunFile, error) {
-	found := make([][]portal.RunFile, attempts*nodes)
+// Logs gives the files of the logs of one attempt on so many nodes, in their order.
+func (s *Store) Logs(ctx context.Context, g portal.Grant, attempt, nodes int) ([]portal.RunFile, error) {
+	found := make([][]portal.RunFile, nodes)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(probes)
 	for i := range found {
 		group.Go(func() error {
 			var err error
-			found[i], err = s.nodeLogs(ctx, g, objectkey.LogPrefix("", i/nodes+1, i%nodes))
+			found[i], err = s.nodeLogs(ctx, g, objectkey.LogPrefix("", attempt, i))
 			return err
 		})
 	}

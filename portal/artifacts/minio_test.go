@@ -112,7 +112,7 @@ func TestARealStoreHandsOutWhatALinkNames(t *testing.T) {
 	if err != nil || len(page.Files) != 1 {
 		t.Fatal(page, err)
 	}
-	if logs, err := s.Logs(t.Context(), g, 2, 2); err != nil || len(logs) != 1 || logs[0].Size != 5 {
+	if logs, err := s.Logs(t.Context(), g, 1, 2); err != nil || len(logs) != 1 || logs[0].Size != 5 {
 		t.Errorf("logs %v, %v", logs, err)
 	}
 	content, err := s.Link(t.Context(), g, portal.FileArtifact, page.Files[0].Path, time.Minute)

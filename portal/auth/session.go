@@ -64,29 +64,43 @@ func (a *act) forgetGuesses(ctx context.Context, account portal.Account, known b
 	return a.forget(ctx, passwordUnknown.of(a.s, account.EmailKey), codes)
 }
 
-// Authenticate gives who holds a session; KindUnauthenticated when it does not count any
-// more. It writes at most every portal.SeenEvery.
-func (s *Service) Authenticate(ctx context.Context, c portal.Client, sessionSecret string) (portal.Principal, error) {
+// Recognize gives who holds a session, as Authenticate does, without a sign of life: for
+// what a page does by itself, so that one left open does not keep its session alive.
+func (s *Service) Recognize(ctx context.Context, c portal.Client, sessionSecret string) (portal.Principal, error) {
 	var p portal.Principal
+	if err := s.read(ctx, c, holder(&p, sessionSecret)); err != nil {
+		return portal.Principal{}, err
+	}
+	return p, nil
+}
+
+// holder looks up who holds a session.
+func holder(p *portal.Principal, sessionSecret string) func(context.Context, *act) error {
 	digest := portal.DigestOf(sessionSecret)
-	look := func(ctx context.Context, a *act) error {
+	return func(ctx context.Context, a *act) error {
 		account, session, err := a.session(ctx, digest)
 		if err != nil {
 			return err
 		}
 		_, second, err := a.factor(ctx, account.ID)
-		p = portal.Principal{Account: account, SecondFactor: second, Session: &session}
+		*p = portal.Principal{Account: account, SecondFactor: second, Session: &session}
 		return err
 	}
-	if err := s.read(ctx, c, look); err != nil {
+}
+
+// Authenticate gives who holds a session; KindUnauthenticated when it does not count any
+// more. It writes at most every portal.SeenEvery.
+func (s *Service) Authenticate(ctx context.Context, c portal.Client, sessionSecret string) (portal.Principal, error) {
+	p, err := s.Recognize(ctx, c, sessionSecret)
+	if err != nil {
 		return portal.Principal{}, err
 	}
 	if s.now().Sub(p.Session.LastSeenAt) < portal.SeenEvery {
 		return p, nil
 	}
 	// It is looked up again: it may have been ended or rotated since.
-	err := s.write(ctx, c, func(ctx context.Context, a *act) error {
-		if err := look(ctx, a); err != nil {
+	err = s.write(ctx, c, func(ctx context.Context, a *act) error {
+		if err := holder(&p, sessionSecret)(ctx, a); err != nil {
 			return err
 		}
 		p.Session.LastSeenAt = a.now

@@ -87,6 +87,30 @@ func TestAuthenticateWritesSeldom(t *testing.T) {
 	}
 }
 
+// TestAPageLeftOpenKeepsNoSessionAlive: what a page does by itself is no sign of life.
+func TestAPageLeftOpenKeepsNoSessionAlive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person(email)
+	s := w.signIn(home, email, goodPassword)
+	const steps = 4
+	for range steps - 1 {
+		w.clock.Advance(portal.SessionIdle / steps)
+		got := w.working(func() {
+			if p, err := w.Recognize(t.Context(), home, s.Secret); err != nil || p.Session.ID != s.Session.ID {
+				t.Errorf("%+v, %v", p, err)
+			}
+		})
+		if got != (work{Reads: 1}) {
+			t.Errorf("the work is %+v", got)
+		}
+	}
+	w.clock.Advance(portal.SessionIdle / steps)
+	_, err := w.Recognize(t.Context(), home, s.Secret)
+	w.wantKind(err, portal.KindUnauthenticated)
+	w.gone(s.Secret)
+}
+
 // TestOthersThingsAreNotFound: nobody ends or revokes what is another's.
 func TestOthersThingsAreNotFound(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lethe-dev/lethe/api/objectkey"
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/portal"
 )
 
@@ -30,7 +31,7 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 	if s.missed && dataset.UID == "" || s.uid != "" && dataset.UID != "" && s.uid != dataset.UID {
 		return nil
 	}
-	receipt, err := datasetReceipt(dataset, s)
+	receipt, err := f.datasetReceipt(dataset, s)
 	if err != nil {
 		return err // Without a receipt nothing is erased.
 	}
@@ -49,16 +50,52 @@ func (f *Follower) applyDataset(ctx context.Context, k key, s sight) error {
 
 // datasetReceipt is the receipt for a dataset that has gone; nil for one that has not, or
 // whose receipt is kept.
-func datasetReceipt(dataset portal.Dataset, s sight) (*portal.Receipt, error) {
+func (f *Follower) datasetReceipt(dataset portal.Dataset, s sight) (*portal.Receipt, error) {
 	if !s.gone || !dataset.ErasedAt.IsZero() {
 		return nil, nil //nolint:nilnil // No receipt is no error here.
 	}
-	receipt, err := receiptIn(s, dataset.Namespace, cmp.Or(dataset.UID, s.uid))
+	uid := cmp.Or(dataset.UID, s.uid)
+	receipt, err := receiptIn(s, dataset.Namespace, uid)
+	if missing(err) && f.neverStored(dataset, s, uid) {
+		return &portal.Receipt{ErasedAt: f.now()}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	f.mutex.Lock()
+	delete(f.unanswered, uid)
+	f.mutex.Unlock()
 	receipt.Account, receipt.Name = dataset.Account, dataset.Name
 	return &receipt, nil
+}
+
+// unanswered is for how long a receipt has to be missing before it is taken for one that
+// never comes. The operator writes receipts before it lets an object go.
+const unanswered = time.Hour
+
+// neverStored reports whether a dataset that has gone never had a place in the store: there
+// was nothing to erase then, and the operator gives no receipt.
+func (f *Follower) neverStored(d portal.Dataset, s sight, uid string) bool {
+	for _, seen := range []portal.DatasetSeen{d.Seen, s.dataset} {
+		if seen.Files > 0 || seen.Bytes > 0 || seen.Manifest != "" || seen.Versions > 0 || !seen.EraseStartedAt.IsZero() {
+			return false
+		}
+	}
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.unanswered == nil {
+		f.unanswered = map[string]time.Time{}
+	}
+	since, known := f.unanswered[uid]
+	if !known {
+		f.unanswered[uid] = f.now()
+		return false
+	}
+	if f.now().Sub(since) < unanswered {
+		return false
+	}
+	delete(f.unanswered, uid)
+	return true
 }
 
 func (f *Follower) datasetRow(ctx context.Context, namespace string, id portal.DatasetID) (portal.Dataset, error) {
@@ -88,13 +125,11 @@ func (f *Follower) writeDataset(ctx context.Context, namespace string, id portal
 			return err
 		}
 		next, changed := f.nextDataset(dataset, s, receipt)
-		if receipt != nil {
-			if err := tx.PutReceipt(ctx, *receipt); err != nil {
-				return err
-			}
+		if err := putReceipt(ctx, tx, receipt); err != nil {
+			return err
 		}
 		if changed {
-			if err := tx.UpdateDataset(ctx, next); err != nil {
+			if err := updateDataset(ctx, tx, dataset, next); err != nil {
 				return err
 			}
 		}
@@ -103,6 +138,42 @@ func (f *Follower) writeDataset(ctx context.Context, namespace string, id portal
 		return f.mailDataset(ctx, tx, before, next)
 	})
 	return dataset, err
+}
+
+// putReceipt keeps a receipt, if there is one.
+func putReceipt(ctx context.Context, tx portal.Tx, receipt *portal.Receipt) error {
+	if receipt == nil || receipt.Digest == "" {
+		return nil
+	}
+	if err := tx.PutReceipt(ctx, *receipt); err != nil {
+		return fmt.Errorf("keep the receipt: %w", err)
+	}
+	return nil
+}
+
+// updateDataset writes the row. Once the manifest is verified the files' rows go: until
+// then whoever finishes the upload may still need them.
+func updateDataset(ctx context.Context, tx portal.Tx, before, next portal.Dataset) error {
+	if err := tx.UpdateDataset(ctx, next); err != nil {
+		return fmt.Errorf("write the row: %w", err)
+	}
+	if verified(before.Seen) || !verified(next.Seen) {
+		return nil
+	}
+	if err := tx.DeleteFiles(ctx, next.ID); err != nil {
+		return fmt.Errorf("forget files: %w", err)
+	}
+	return nil
+}
+
+// verified reports whether the operator has checked the manifest against the store.
+func verified(seen portal.DatasetSeen) bool {
+	switch v1alpha1.DatasetState(seen.State) {
+	case v1alpha1.DatasetReady, v1alpha1.DatasetInUse, v1alpha1.DatasetExpiring:
+		return true
+	case v1alpha1.DatasetOpen, v1alpha1.DatasetSealing, v1alpha1.DatasetInvalid, v1alpha1.DatasetErasing:
+	}
+	return false
 }
 
 // nextDataset is the row after a sight, and whether that is another one.
@@ -215,6 +286,9 @@ func (f *Follower) mailDataset(ctx context.Context, tx portal.Tx, before, now po
 	if !now.ErasedAt.IsZero() {
 		if !before.ErasedAt.IsZero() {
 			return nil
+		}
+		if now.Receipt == "" {
+			return nil // nothing was ever stored
 		}
 		n.kind, n.data.Text = portal.MailDatasetErased, now.Receipt
 		return f.mail(ctx, tx, n)

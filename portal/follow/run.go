@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -186,16 +187,20 @@ func runMail(run portal.Run) (portal.MailKind, string) {
 	}
 }
 
+// failureMail says what the page of the run says.
 func failureMail(seen portal.RunSeen) (portal.MailKind, string) {
 	if seen.Reason == v1alpha1.ReasonCancelled {
 		return "", ""
 	}
-	if seen.Failure == nil {
-		return portal.MailRunFailed, sentence(seen.Message)
+	kind, reason, hint := portal.MailRunFailed, seen.Reason, ""
+	if seen.Failure != nil {
+		reason, hint = cmp.Or(seen.Failure.Reason, reason), seen.Failure.Hint
+		if seen.Failure.Blame == string(v1alpha1.BlameBudget) {
+			kind = portal.MailRunStopped
+		}
 	}
-	hint := seen.Failure.Hint
-	if seen.Failure.Blame == string(v1alpha1.BlameBudget) {
-		return portal.MailRunStopped, sentence(seen.Message, hint)
+	if what, do, ok := portal.FailureWords(reason); ok {
+		return kind, sentence(what, do)
 	}
-	return portal.MailRunFailed, sentence(seen.Message, hint)
+	return kind, sentence(seen.Message, hint)
 }

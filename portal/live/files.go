@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,18 +61,20 @@ func (s *Service) Files(ctx context.Context, p portal.Principal, id portal.RunID
 	if kind == portal.FileArtifact && run.Seen.ArtifactManifest == "" || kind == portal.FileCheckpoint && run.Seen.Checkpoint == "" || len(run.Seen.Attempts) == 0 && kind == portal.FileLog {
 		return portal.RunFiles{}, nil
 	}
+	var files []portal.RunFile
+	if kind == portal.FileLog {
+		files, err = s.allLogs(ctx, run)
+		return portal.RunFiles{Files: files}, err
+	}
 	g, err := s.grant(ctx, run)
 	if err != nil {
 		return portal.RunFiles{}, err
 	}
-	var files []portal.RunFile
 	switch kind {
 	case portal.FileArtifact:
 		return s.objects.Artifacts(ctx, g, run.Seen.ArtifactManifest, after, min(max(limit, 1), maxFiles))
 	case portal.FileCheckpoint:
 		files, err = s.objects.Checkpoint(ctx, g, run.Seen.Checkpoint)
-	case portal.FileLog:
-		files, err = s.objects.Logs(ctx, g, lastAttempt(run), max(run.Spec.Nodes, 1))
 	default:
 		return portal.RunFiles{}, portal.ErrNotFound
 	}
@@ -147,7 +150,7 @@ func (s *Service) Series(ctx context.Context, p portal.Principal, id portal.RunI
 	return thin(points, chartPoints), nil
 }
 
-// stored reads the series of all attempts. One that began again at a checkpoint takes back
+// stored gives the series of all attempts. One that began again at a checkpoint takes back
 // what the one before told after it.
 func (s *Service) stored(ctx context.Context, run portal.Run) ([]portal.RunPoint, error) {
 	if len(run.Seen.Attempts) == 0 {
@@ -157,6 +160,26 @@ func (s *Service) stored(ctx context.Context, run portal.Run) ([]portal.RunPoint
 	if err != nil {
 		return nil, ignoreMissing(err)
 	}
+	leave, err := s.queue(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	k := shelfKey{run: run.ID}
+	if points, ok := s.series.get(k, s.now()); ok && ended(run) {
+		return slices.Clone(points), nil
+	}
+	points, err := s.readAttempts(ctx, g, run)
+	if err == nil && ended(run) {
+		points = slices.Clip(thin(points, 2*chartPoints))
+		s.series.put(k, points, sizeOf(points), s.now())
+		points = slices.Clone(points)
+	}
+	return points, err
+}
+
+// readAttempts reads the series of all attempts from the store.
+func (s *Service) readAttempts(ctx context.Context, g portal.Grant, run portal.Run) ([]portal.RunPoint, error) {
 	var points []portal.RunPoint
 	for attempt := run.Seen.Attempts[0].Number; attempt <= lastAttempt(run); attempt++ {
 		file, err := s.objects.Open(ctx, g, portal.FileLog, fmt.Sprintf("logs/attempt-%04d/node-0/%s", attempt, seriesName))
@@ -266,7 +289,7 @@ func (s *Service) kept(ctx context.Context, run portal.Run, after portal.LogPosi
 // lastPiece reads the last file of the first node's log.
 func (s *Service) lastPiece(ctx context.Context, g portal.Grant, run portal.Run, tail *storedLog, after portal.LogPosition) error {
 	attempt := lastAttempt(run)
-	files, err := s.objects.Logs(ctx, g, attempt, 1)
+	files, err := s.logs(ctx, run, attempt, 1)
 	if err != nil {
 		return err
 	}

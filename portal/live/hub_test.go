@@ -287,6 +287,8 @@ func TestAStreamThatBreaksGoesOnWithoutRepeating(t *testing.T) {
 	if opened, _, _ := tr.counts(); opened < 3 {
 		t.Errorf("only %d streams were opened", opened)
 	}
+	tr.mutex.Lock()
+	defer tr.mutex.Unlock()
 	if !tr.sinces[0].IsZero() || tr.sinces[1].IsZero() {
 		t.Errorf("asked from %v", tr.sinces)
 	}

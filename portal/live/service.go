@@ -28,8 +28,8 @@ type Objects interface {
 	// Artifacts gives at most limit of the files in the manifest, in its order, after a path.
 	// A manifest whose digest is not the one that is wanted is an error.
 	Artifacts(ctx context.Context, g portal.Grant, manifest, after string, limit int) (portal.RunFiles, error)
-	// Logs gives the files of the logs of so many attempts and nodes, in their order.
-	Logs(ctx context.Context, g portal.Grant, attempts, nodes int) ([]portal.RunFile, error)
+	// Logs gives the files of the logs of one attempt on so many nodes, in their order.
+	Logs(ctx context.Context, g portal.Grant, attempt, nodes int) ([]portal.RunFile, error)
 	// Checkpoint gives the files of a checkpoint.
 	Checkpoint(ctx context.Context, g portal.Grant, id string) ([]portal.RunFile, error)
 	// Open reads a file.
@@ -85,7 +85,16 @@ type Service struct {
 	history  *histories
 	granted  map[portal.RunID]portal.Grant
 	told     map[portal.RunID]toldEvents
+	lists    *shelf[[]portal.RunFile]
+	series   *shelf[[]portal.RunPoint]
+	reads    chan struct{}
 }
+
+// listsFor and seriesFor are for how long what was read of a run that has ended is kept.
+const (
+	listsFor  = time.Minute
+	seriesFor = 10 * time.Minute
+)
 
 // New makes the service.
 func New(with Dependencies, o Options) (*Service, error) {
@@ -102,6 +111,8 @@ func New(with Dependencies, o Options) (*Service, error) {
 		store: with.Store, events: with.Events, grants: with.Grants, objects: with.Objects, log: with.Log, now: with.Now, options: o,
 		watched: map[portal.AccountID]int{}, reading: map[portal.AccountID]int{}, watchers: map[portal.RunID]map[chan struct{}]struct{}{},
 		history: newHistories(), granted: map[portal.RunID]portal.Grant{}, told: map[portal.RunID]toldEvents{},
+		lists: newShelf[[]portal.RunFile](listsFor, keptLists), series: newShelf[[]portal.RunPoint](seriesFor, keptSeries),
+		reads: make(chan struct{}, reads),
 	}
 	s.hub = newHub(with.Logs, s.over, with.Log, o.Hub)
 	return s, nil

@@ -37,6 +37,7 @@ func TestNobodySeesTheRunsOfOthers(t *testing.T) {
 	stranger, _ := portaltest.AddTenant(t, w.store)
 	ctx, id := t.Context(), w.run.ID
 	calls := map[string]func(portal.Principal) error{
+		"Logs":   func(p portal.Principal) error { _, err := w.service.Logs(ctx, p, id, 0); return err },
 		"View":   func(p portal.Principal) error { _, err := w.service.View(ctx, p, id); return err },
 		"Events": func(p portal.Principal) error { _, err := w.service.Events(ctx, p, id); return err },
 		"Series": func(p portal.Principal) error { _, err := w.service.Series(ctx, p, id); return err },
@@ -192,6 +193,7 @@ func TestCurvesOfSeveralAttempts(t *testing.T) {
 		t.Fatalf("%d points, %v", len(points), err)
 	}
 	w.fakes.objects["logs/attempt-0002/node-0/progress.jsonl"] = series(11, 100_000)
+	w.clock.Advance(seriesFor)
 	points, err = w.service.Series(t.Context(), w.who, w.run.ID)
 	if err != nil || len(points) > chartPoints+1 || points[len(points)-1].Step < 99_000 {
 		t.Errorf("of 100,000 points %d are left, %v", len(points), err)
@@ -256,6 +258,7 @@ func TestTheLogOfARunThatHasEnded(t *testing.T) {
 	if opened, _, _ := w.trainer.counts(); opened > 0 {
 		t.Error("the cluster was asked for the log of a run that has ended")
 	}
+	w.clock.Advance(listsFor)
 	w.fakes.objects["logs/attempt-0002/node-0/trainer-000002.log"] = stamped(4, strings.Repeat("x", 1000)) + "\n" + strings.Repeat(stamped(5, strings.Repeat("y", 1000))+"\n", 1000)
 	long, err := w.service.Log(t.Context(), w.who, w.run.ID, portal.LogPosition{})
 	if err != nil {
@@ -370,5 +373,91 @@ func TestLogsAreCountedToo(t *testing.T) {
 		if len(w.service.reading) > 0 {
 			t.Errorf("%s: who has gone is remembered", name)
 		}
+	}
+}
+
+// TestTheStoreIsAskedOnceOfARunThatHasEnded: only what may still change is asked for anew.
+func TestTheStoreIsAskedOnceOfARunThatHasEnded(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		seen                    portal.RunSeen
+		lists, opened           int
+		listsLater, openedLater int
+	}{
+		"one that has ended": {seen: ended1(1, 2), lists: 1, opened: 2, listsLater: 2, openedLater: 4},
+		"one that goes on":   {seen: started(), lists: 3, opened: 3, listsLater: 4, openedLater: 4},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, Options{})
+			w.becomes(t, test.seen)
+			w.fakes.objects["logs/attempt-0001/node-0/progress.jsonl"] = `{"step":1,"metrics":{"loss":9}}` + "\n"
+			look := func() {
+				t.Helper()
+				if _, err := w.service.Logs(t.Context(), w.who, w.run.ID, 0); err != nil {
+					t.Error(err)
+				}
+				if points, err := w.service.Series(t.Context(), w.who, w.run.ID); err != nil || len(points) != 1 {
+					t.Errorf("%v, %v", points, err)
+				}
+			}
+			for range 3 {
+				look()
+			}
+			if w.fakes.listed != test.lists || w.fakes.opened != test.opened {
+				t.Errorf("listed %d times, read %d", w.fakes.listed, w.fakes.opened)
+			}
+			w.clock.Advance(seriesFor)
+			look()
+			if w.fakes.listed != test.listsLater || w.fakes.opened != test.openedLater {
+				t.Errorf("later listed %d times, read %d", w.fakes.listed, w.fakes.opened)
+			}
+		})
+	}
+}
+
+func TestLogsOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	w.becomes(t, ended1(1, 2))
+	for _, attempt := range []string{"0001", "0002"} {
+		w.fakes.objects["logs/attempt-"+attempt+"/node-0/trainer-000001.log"] = attempt
+	}
+	for attempt, want := range map[int]string{0: "0002", 1: "0001", 2: "0002"} {
+		found, err := w.service.Logs(t.Context(), w.who, w.run.ID, attempt)
+		if err != nil || len(found.Files) != 1 || !strings.Contains(found.Files[0].Path, want) {
+			t.Errorf("attempt %d: %v, %v", attempt, found, err)
+		}
+	}
+	for _, attempt := range []int{-1, 3} {
+		if _, err := w.service.Logs(t.Context(), w.who, w.run.ID, attempt); portal.KindOf(err) != portal.KindNotFound {
+			t.Errorf("attempt %d: %v", attempt, err)
+		}
+	}
+	if all, err := w.service.Files(t.Context(), w.who, w.run.ID, portal.FileLog, "", 10); err != nil || len(all.Files) != 2 {
+		t.Errorf("of all attempts: %v, %v", all, err)
+	}
+}
+
+func TestAShelfIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newShelf[int](time.Minute, 10)
+	at := func(n int) shelfKey { return shelfKey{run: portal.RunID(fmt.Sprint(n))} }
+	for n := range 5 {
+		s.put(at(n), n, 4, portaltest.Start.Add(time.Duration(n)*time.Second))
+	}
+	s.put(at(9), 9, 11, portaltest.Start) // larger than all there is
+	s.put(at(4), 44, 4, portaltest.Start.Add(5*time.Second))
+	now := portaltest.Start.Add(6 * time.Second)
+	if value, ok := s.get(at(4), now); !ok || value != 44 || len(s.items) != 2 || s.size != 8 {
+		t.Errorf("%d, %v; %d things of size %d", value, ok, len(s.items), s.size)
+	}
+	if _, ok := s.get(at(4), now.Add(time.Minute)); ok {
+		t.Error("what is too old is given")
+	}
+	s.put(at(7), 7, 1, now.Add(time.Minute))
+	if len(s.items) != 1 || s.size != 1 {
+		t.Errorf("what is too old is kept: %d things of size %d", len(s.items), s.size)
 	}
 }

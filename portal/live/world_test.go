@@ -130,6 +130,8 @@ type fakes struct {
 	eventsErr error
 	asked     int
 	granted   int
+	listed    int
+	opened    int
 	grantErr  error
 	objects   map[string]string // by path
 	files     portal.RunFiles
@@ -149,15 +151,14 @@ func (f *fakes) Artifacts(context.Context, portal.Grant, string, string, int) (p
 	return f.files, nil
 }
 
-func (f *fakes) Logs(_ context.Context, _ portal.Grant, attempts, nodes int) ([]portal.RunFile, error) {
+func (f *fakes) Logs(_ context.Context, _ portal.Grant, attempt, nodes int) ([]portal.RunFile, error) {
 	var found []portal.RunFile
-	for attempt := 1; attempt <= attempts; attempt++ {
-		for node := range nodes {
-			for _, name := range []string{"trainer-000001.log", "trainer-000002.log", "progress.jsonl"} {
-				path := fmt.Sprintf("logs/attempt-%04d/node-%d/%s", attempt, node, name)
-				if text, ok := f.objects[path]; ok {
-					found = append(found, portal.RunFile{Kind: portal.FileLog, Path: path, Size: int64(len(text))})
-				}
+	f.listed++
+	for node := range nodes {
+		for _, name := range []string{"trainer-000001.log", "trainer-000002.log", "progress.jsonl"} {
+			path := fmt.Sprintf("logs/attempt-%04d/node-%d/%s", attempt, node, name)
+			if text, ok := f.objects[path]; ok {
+				found = append(found, portal.RunFile{Kind: portal.FileLog, Path: path, Size: int64(len(text))})
 			}
 		}
 	}
@@ -169,6 +170,7 @@ func (f *fakes) Checkpoint(context.Context, portal.Grant, string) ([]portal.RunF
 }
 
 func (f *fakes) Open(_ context.Context, _ portal.Grant, _ portal.FileKind, path string) (portal.FileContent, error) {
+	f.opened++
 	text, ok := f.objects[path]
 	if !ok {
 		return portal.FileContent{}, portal.ErrNotFound

@@ -152,7 +152,7 @@ func runExamples(t *testing.T, b *bench, f *fixtures, env ...string) {
 		t.Errorf("the artifact is %q, %v", got, err)
 	}
 	verifyReceipt(t, dir)
-	for _, want := range []string{`"Succeeded"`, "Erasing", `"micros": 2500000`, "epoch 1"} {
+	for _, want := range []string{`"Succeeded"`, `"micros": 2500000`, "epoch 1", objectkey.MethodKeyDestroyed} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the examples don't show %s:\n%s", want, out.String())
 		}

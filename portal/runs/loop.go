@@ -59,7 +59,8 @@ func (s *Service) SettleAll(ctx context.Context) (int, error) {
 // settleLate settles a run whose person is not waiting for the answer.
 func (s *Service) settleLate(ctx context.Context, run portal.Run) {
 	if _, err := s.settle(ctx, run, true); err != nil {
-		s.Log.WarnContext(ctx, "Run is not settled yet", "run", run.ID, "error", err)
+		// Its words may hold what the person wrote: the API repeats values that it refuses.
+		s.Log.WarnContext(ctx, "Run is not settled yet", "run", run.ID, "kind", portal.KindOf(err).String())
 	}
 }
 

@@ -18,6 +18,10 @@
 //     does not know the upload any more has thus completed it, if the digest is there, and
 //     has lost it otherwise.
 //   - The manifest is made of rows that nobody can change any more, so that it has the
-//     same bytes however often it is put. The rows go after the cluster has sealed: a
-//     dataset that is to be sealed and has no rows is sealed.
+//     same bytes however often it is put, and by whichever replica. The rows go when the
+//     operator has been seen to have verified it, by who follows the cluster: a dataset
+//     that is to be sealed and has no rows is sealed, and a manifest is put with all of the
+//     rows or not at all.
+//   - Billing, GPUs and tier of a tenant are given once, when it is made. What staff change
+//     about them later stays.
 package uploads

@@ -123,7 +123,7 @@ func (w *world) sealed(d portal.Dataset, files map[string]string) {
 		w.t.Fatalf("the dataset is not sealed: %+v", o)
 	}
 	got := map[string]string{}
-	_, err := objectkey.ReadManifest(strings.NewReader(o.sealedWith), func(e objectkey.Entry) error {
+	_, err := objectkey.ReadManifest(strings.NewReader(w.blobs[o.uid+"/manifest.jsonl"]), func(e objectkey.Entry) error {
 		content := w.blobs[objectkey.Data(o.uid+"/", e.Path)]
 		if int64(len(content)) != e.Size || digestOf(content) != e.SHA256 {
 			w.t.Errorf("%s is not in the store as the manifest has it", e.Path)
@@ -155,8 +155,8 @@ func TestUploadAndSeal(t *testing.T) {
 		t.Fatalf("seal: %+v, %v", view, err)
 	}
 	w.sealed(view.Dataset, someFiles)
-	if view.Count.Files != 0 {
-		t.Errorf("%d rows of files are left", view.Count.Files)
+	if view.Count.Files != int64(len(someFiles)) {
+		t.Errorf("%d rows of files are left before the manifest is verified", view.Count.Files)
 	}
 	want := portal.TenantOrder{Namespace: d.Namespace, Label: string(p.Account.ID), GPUs: 2, Billing: portal.BillingActive}
 	if diff := cmp.Diff(want, w.tenants[d.Namespace]); diff != "" {
@@ -250,7 +250,12 @@ func TestClaims(t *testing.T) {
 		"nor are all together":          {claims: []portal.FileClaim{{Path: "a", Size: 600}, {Path: "b", Size: 401}}, want: "None of them was taken"},
 		"a file is no folder":           {claims: []portal.FileClaim{{Path: "a"}, {Path: "a/b"}}, want: "a file and a folder"},
 		"a folder is no file":           {claims: []portal.FileClaim{{Path: "a/b"}, {Path: "a"}}, want: "a file and a folder"},
-		"something is told of":          {claims: nil, want: "1 to 1000"},
+		"folders go only so deep":       {claims: []portal.FileClaim{{Path: strings.Repeat("d/", 32) + "a"}}, want: "more than 31 folders"},
+		"a deep file is a file": {
+			claims: []portal.FileClaim{{Path: strings.Repeat("d/", 31) + "a"}, {Path: strings.Repeat("d/", 31) + "b"}},
+			paths:  []string{strings.Repeat("d/", 31) + "a", strings.Repeat("d/", 31) + "b"},
+		},
+		"something is told of": {claims: nil, want: "1 to 1000"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -280,6 +285,31 @@ func TestClaims(t *testing.T) {
 				t.Errorf("paths (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSignBounds: each file that is asked for is read, so none is without parts.
+func TestSignBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s, p := w.service(uploads.Options{}), w.person()
+	d := create(t, s, p)
+	if _, err := s.AddFiles(t.Context(), p, d.ID, []portal.FileClaim{claimOf("a", "a")}); err != nil {
+		t.Fatal(err)
+	}
+	one := portal.WantedParts{Path: "a", Parts: []int{1}}
+	for name, wanted := range map[string][]portal.WantedParts{
+		"nothing":              nil,
+		"a file without parts": {one, {Path: "a"}},
+		"too many files":       slices.Repeat([]portal.WantedParts{{Path: "a"}}, portal.MaxSignedParts+1),
+		"too many parts":       slices.Repeat([]portal.WantedParts{one}, portal.MaxSignedParts+1),
+	} {
+		if _, err := s.Sign(t.Context(), p, d.ID, wanted); portal.KindOf(err) != portal.KindInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if signed, err := s.Sign(t.Context(), p, d.ID, []portal.WantedParts{one}); err != nil || len(signed) != 1 {
+		t.Errorf("%d are signed, %v", len(signed), err)
 	}
 }
 
@@ -470,9 +500,10 @@ func TestTenantIsPutRight(t *testing.T) {
 	w := newWorld(t)
 	s, p := w.service(uploads.Options{}), w.person()
 	d := create(t, s, p)
+	suspended := portal.TenantOrder{Namespace: d.Namespace, GPUs: 64, Billing: portal.BillingSuspended, Tier: "gold"}
 	drift := func() bool {
 		t.Helper()
-		w.tenants[d.Namespace] = portal.TenantOrder{}
+		w.tenants[d.Namespace] = suspended
 		if err := s.TenantSeen(t.Context(), d.Namespace, false, "AllowanceMissing"); err != nil {
 			t.Fatal(err)
 		}
@@ -480,6 +511,11 @@ func TestTenantIsPutRight(t *testing.T) {
 	}
 	if !drift() {
 		t.Error("a tenant that is not as wanted stays so")
+	}
+	_ = create(t, s, p)
+	after := w.tenants[d.Namespace]
+	if after.Label = ""; after != suspended {
+		t.Errorf("what staff set became %+v", after)
 	}
 	if drift() {
 		t.Error("it is put right again at once")
@@ -539,6 +575,7 @@ func TestSettledStaysSettled(t *testing.T) {
 	}
 	again := func() []string {
 		t.Helper()
+		w.see(d.Dataset, "Sealing")
 		w.calls.names = nil
 		if _, err := w.service(uploads.Options{}).Settle(t.Context()); err != nil {
 			t.Fatal(err)
@@ -566,6 +603,13 @@ func TestErasedBeforeItWasMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.away = false
+	if _, err := s.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if view, err := s.Get(t.Context(), p, d.ID); err != nil || !view.ErasedAt.IsZero() {
+		t.Errorf("shown as erased while another replica may still make it: %+v, %v", view, err)
+	}
+	w.clock.Advance(2 * time.Minute)
 	if _, err := s.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}

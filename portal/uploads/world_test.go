@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,7 +65,6 @@ type object struct {
 	uid           string
 	order         portal.DatasetOrder
 	sealed        bool
-	sealedWith    string // the manifest that was there
 	deleting      bool
 	after, maxAge time.Duration
 }
@@ -76,8 +76,11 @@ type world struct {
 	clock *portaltest.Clock
 	calls *calls
 
-	mu      sync.Mutex
-	away    bool
+	mu   sync.Mutex
+	away bool
+	// loses has the answer to the next create get lost, and refuses refuses each.
+	loses   bool
+	refuses error
 	tenants map[string]portal.TenantOrder
 	objects map[string]*object
 	made    int
@@ -88,6 +91,9 @@ type world struct {
 	begun     int
 	grants    int
 	cancelled []portal.RunID
+	// meanwhile runs before the read of the database at which until comes to zero.
+	until     atomic.Int64
+	meanwhile func()
 }
 
 func newWorld(t *testing.T) *world {
@@ -103,7 +109,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) service(options uploads.Options) *uploads.Service {
 	w.t.Helper()
 	s, err := uploads.New(uploads.Dependencies{
-		Store: killable{w.store, w.calls}, Cluster: w, Broker: w, Objects: (*fakeStore)(w), Runs: w,
+		Store: killable{w.store, w.calls, w.reading}, Cluster: w, Broker: w, Objects: (*fakeStore)(w), Runs: w,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: w.clock.Now, Random: portaltest.Random(3),
 	}, options)
 	if err != nil {
@@ -126,6 +132,14 @@ func (w *world) person() portal.Principal {
 type killable struct {
 	portal.Store
 	calls *calls
+	// reading is called before each read.
+	reading func()
+}
+
+func (w *world) reading() {
+	if w.until.Add(-1) == 0 {
+		w.meanwhile()
+	}
 }
 
 func (k killable) Write(ctx context.Context, f func(context.Context, portal.Tx) error) error {
@@ -133,6 +147,7 @@ func (k killable) Write(ctx context.Context, f func(context.Context, portal.Tx) 
 }
 
 func (k killable) Read(ctx context.Context, f func(context.Context, portal.Tx) error) error {
+	k.reading()
 	return k.calls.do("read", func() error { return k.Store.Read(ctx, f) })
 }
 
@@ -152,6 +167,10 @@ func place(namespace, name string) string { return namespace + "/" + name }
 
 func (w *world) EnsureTenant(_ context.Context, order portal.TenantOrder) error {
 	return w.call("tenant", func() error {
+		if there, ok := w.tenants[order.Namespace]; ok {
+			there.Label = order.Label
+			order = there
+		}
 		w.tenants[order.Namespace] = order
 		return nil
 	})
@@ -159,6 +178,9 @@ func (w *world) EnsureTenant(_ context.Context, order portal.TenantOrder) error 
 
 func (w *world) CreateDataset(_ context.Context, order portal.DatasetOrder) (uid string, err error) {
 	err = w.call("create", func() error {
+		if w.refuses != nil {
+			return w.refuses
+		}
 		at := place(order.Namespace, order.Object)
 		if w.objects[at] == nil {
 			w.made++
@@ -167,6 +189,10 @@ func (w *world) CreateDataset(_ context.Context, order portal.DatasetOrder) (uid
 			}
 		}
 		uid = w.objects[at].uid
+		if w.loses {
+			uid, w.loses = "", false
+			return errAway
+		}
 		return nil
 	})
 	return uid, err
@@ -178,9 +204,7 @@ func (w *world) SealDataset(_ context.Context, namespace, name string) error {
 		if o == nil {
 			return portal.ErrNotFound
 		}
-		if !o.sealed {
-			o.sealed, o.sealedWith = true, w.blobs[o.uid+"/manifest.jsonl"]
-		}
+		o.sealed = true
 		return nil
 	})
 }
@@ -191,7 +215,7 @@ func (w *world) SetRetention(_ context.Context, namespace, name string, after, m
 		if o == nil {
 			return portal.ErrNotFound
 		}
-		o.after, o.maxAge = after, maxAge
+		o.after, o.maxAge = min(o.after, after), min(o.maxAge, maxAge)
 		return nil
 	})
 }

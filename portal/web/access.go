@@ -53,7 +53,7 @@ func (s *Server) serve(route Route) http.Handler {
 
 func (s *Server) handle(w http.ResponseWriter, r *request, route Route) error {
 	if route.Access.level != levelAsset {
-		if err := s.identify(w, r); err != nil {
+		if err := s.identify(w, r, route.Access.quiet); err != nil {
 			return err
 		}
 	}
@@ -73,13 +73,17 @@ func (s *Server) handle(w http.ResponseWriter, r *request, route Route) error {
 }
 
 // identify finds out who is signed in. A session that does not count any more is the same
-// as none, and is taken from the browser.
-func (s *Server) identify(w http.ResponseWriter, r *request) error {
+// as none, and is taken from the browser. quiet keeps no session alive.
+func (s *Server) identify(w http.ResponseWriter, r *request, quiet bool) error {
 	secret := cookieSecret(r.Request, cookieSession)
 	if secret == "" {
 		return nil
 	}
-	who, err := s.auth.Authenticate(r.Context(), r.client, secret)
+	identify := s.auth.Authenticate
+	if quiet {
+		identify = s.auth.Recognize
+	}
+	who, err := identify(r.Context(), r.client, secret)
 	if portal.KindOf(err) == portal.KindUnauthenticated {
 		clearCookie(w, cookieSession)
 		return nil

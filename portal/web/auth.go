@@ -38,6 +38,8 @@ type SignIns interface {
 	FinishSignIn(ctx context.Context, c portal.Client, challenge, code string) (portal.NewSession, error)
 	// Authenticate gives KindUnauthenticated for a session that does not count any more.
 	Authenticate(ctx context.Context, c portal.Client, sessionSecret string) (portal.Principal, error)
+	// Recognize is Authenticate for what a page does by itself: no sign of the person's life.
+	Recognize(ctx context.Context, c portal.Client, sessionSecret string) (portal.Principal, error)
 	StepUp(ctx context.Context, c portal.Client, p portal.Principal, password, code string) (portal.NewSession, error)
 	SignOut(ctx context.Context, c portal.Client, p portal.Principal) error
 }

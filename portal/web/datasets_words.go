@@ -53,11 +53,16 @@ func stateOfDataset(d portal.Dataset, now time.Time) datasetLife {
 	case !d.ErasedAt.IsZero() && d.UID == "":
 		return datasetLife{Name: "Removed", Icon: "wave", Words: "It was removed before anything was uploaded to it, so there is nothing to give a receipt for."}
 	case !d.ErasedAt.IsZero() && d.Receipt == "":
-		return datasetLife{Name: "Erased", Icon: "wave", Words: "Nothing was ever stored in it, so there is nothing to give a receipt for."}
+		return datasetLife{Name: "Removed", Icon: "wave", Words: "Nothing was ever stored in it, so there is nothing to give a receipt for."}
 	case !d.ErasedAt.IsZero():
 		return datasetLife{Name: "Erased", Icon: "wave", Words: "The data is gone. The receipt proves it."}
 	case d.Wish == portal.WishErased || d.Seen.State == string(v1alpha1.DatasetErasing):
 		return erasing(d, now)
+	case d.UID == "" && d.Seen.Reason == portal.ReasonRefused:
+		return datasetLife{
+			Name: "Not made yet", Class: "warn", Icon: "clock", Open: d.Wish == portal.WishOpen, Erasable: true, Moving: true,
+			Words: d.Seen.Message + " It is tried again from time to time.",
+		}
 	case d.UID == "":
 		return datasetLife{
 			Name: "Being set up", Class: "warn", Icon: "clock", Open: d.Wish == portal.WishOpen, Erasable: true, Moving: true,

@@ -24,6 +24,7 @@ type fakeLive struct {
 	changed chan struct{}
 	after   portal.LogPosition
 	stopped int
+	attempt int // whose logs were asked for last
 }
 
 func newFakeLive(view portal.RunView) *fakeLive {
@@ -108,6 +109,11 @@ func (f *fakeLive) Files(_ context.Context, _ portal.Principal, _ portal.RunID, 
 		found.Manifest = "sha256:" + strings.Repeat("ab", 32)
 	}
 	return found, f.errs["Files"]
+}
+
+func (f *fakeLive) Logs(ctx context.Context, p portal.Principal, id portal.RunID, attempt int) (portal.RunFiles, error) {
+	f.attempt = attempt
+	return f.Files(ctx, p, id, portal.FileLog, "", 1000)
 }
 
 func (f *fakeLive) Download(ctx context.Context, p portal.Principal, id portal.RunID, kind portal.FileKind, path string) (portal.FileContent, error) {

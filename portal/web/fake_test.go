@@ -79,6 +79,13 @@ func (f *fakeAuth) Authenticate(_ context.Context, _ portal.Client, secret strin
 	return p, nil
 }
 
+func (f *fakeAuth) Recognize(ctx context.Context, c portal.Client, secret string) (portal.Principal, error) {
+	if err := f.err("Recognize"); err != nil {
+		return portal.Principal{}, err
+	}
+	return f.Authenticate(ctx, c, secret)
+}
+
 func (f *fakeAuth) SignUp(context.Context, portal.Client, string, string) error {
 	return f.err("SignUp")
 }

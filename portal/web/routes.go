@@ -26,6 +26,8 @@ type Access struct {
 	fresh bool
 	// json: a script of ours asks, and gets problems as JSON too.
 	json bool
+	// quiet: a page asks by itself, which is no sign that its person is there.
+	quiet bool
 }
 
 type level int
@@ -51,6 +53,8 @@ var (
 	signedIn = Access{level: levelSignedIn}
 	// signedInScript: the same for a script of ours.
 	signedInScript = Access{level: levelSignedIn, json: true}
+	// signedInPage: the same for what a page that is left open asks for again and again.
+	signedInPage = Access{level: levelSignedIn, json: true, quiet: true}
 	// steppedUp: signed in, and all factors shown in the last portal.StepUpLife.
 	steppedUp = Access{level: levelSteppedUp, fresh: true}
 )

@@ -32,6 +32,8 @@ type RunWatch interface {
 type RunStore interface {
 	// Files gives files of one kind after a path, none before there are any.
 	Files(ctx context.Context, p portal.Principal, id portal.RunID, kind portal.FileKind, after string, limit int) (portal.RunFiles, error)
+	// Logs gives the files of the logs of one attempt, of the last when it is 0.
+	Logs(ctx context.Context, p portal.Principal, id portal.RunID, attempt int) (portal.RunFiles, error)
 	// Download gives a file by a short-lived link, or to be copied.
 	Download(ctx context.Context, p portal.Principal, id portal.RunID, kind portal.FileKind, path string) (portal.FileContent, error)
 	// Open gives a file to be copied.
@@ -42,9 +44,9 @@ type RunStore interface {
 func (s *Server) liveRoutes() []Route {
 	return []Route{
 		{"GET", "/runs/{id}", signedIn, s.run},
-		{"GET", "/runs/{id}/log", signedIn, s.runStream},
+		{"GET", "/runs/{id}/log", signedInPage, s.runStream},
 		{"GET", "/runs/{id}/log.txt", signedIn, s.runLogText},
-		{"GET", "/runs/{id}/points", signedIn, s.runPoints},
+		{"GET", "/runs/{id}/points", signedInPage, s.runPoints},
 		{"GET", "/runs/{id}/files", signedIn, s.runFiles},
 		{"GET", "/runs/{id}/files.zip", signedIn, s.runZip},
 		{"GET", "/runs/{id}/download", signedIn, s.runDownload},
@@ -124,13 +126,21 @@ func (s *Server) fillFiles(r *request, page *runPage) {
 		into[portal.FileCheckpoint], into[portal.FileLog] = &page.Checkpoints, &page.Logs
 	}
 	for kind, files := range into {
-		found, err := s.live.Files(r.Context(), *r.who, page.Run.ID, kind, "", runFilesShown)
+		found, err := s.someFiles(r, page.Run.ID, kind)
 		if err != nil {
 			page.FilesAway = s.away(r, err)
 			return
 		}
 		*files = found
 	}
+}
+
+// someFiles are the first of a kind; of the logs those of the last attempt.
+func (s *Server) someFiles(r *request, id portal.RunID, kind portal.FileKind) (portal.RunFiles, error) {
+	if kind == portal.FileLog {
+		return s.live.Logs(r.Context(), *r.who, id, 0)
+	}
+	return s.live.Files(r.Context(), *r.who, id, kind, "", runFilesShown)
 }
 
 // away says why a part of the page is missing; what is ours to mend goes to the log.

@@ -24,6 +24,19 @@ type runFilesPage struct {
 	Next string
 }
 
+// attemptOf reads which attempt is meant; 0 is the last.
+func attemptOf(r *request) (int, error) {
+	text := r.URL.Query().Get("attempt")
+	if text == "" {
+		return 0, nil
+	}
+	attempt, err := strconv.Atoi(text)
+	if err != nil || attempt < 1 {
+		return 0, portal.ErrNotFound
+	}
+	return attempt, nil
+}
+
 // fileKind reads which files are meant; artifacts when nothing is said.
 func fileKind(r *request) (portal.FileKind, error) {
 	switch kind := portal.FileKind(r.URL.Query().Get("kind")); kind {
@@ -45,7 +58,16 @@ func (s *Server) runFiles(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	found, err := s.live.Files(r.Context(), *r.who, view.Run.ID, kind, r.URL.Query().Get("after"), runFilesPageLength)
+	var found portal.RunFiles
+	if kind == portal.FileLog {
+		var attempt int
+		if attempt, err = attemptOf(r); err != nil {
+			return err
+		}
+		found, err = s.live.Logs(r.Context(), *r.who, view.Run.ID, attempt)
+	} else {
+		found, err = s.live.Files(r.Context(), *r.who, view.Run.ID, kind, r.URL.Query().Get("after"), runFilesPageLength)
+	}
 	if err != nil {
 		return err
 	}

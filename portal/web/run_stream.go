@@ -245,8 +245,8 @@ func (s *Server) block(name, block string, data pageData) (string, error) {
 // textWait is how long the plain log waits for more of a log that still grows.
 const textWait = 2 * time.Second
 
-// runLogText is the log as plain text: all that the store keeps of a run that has ended,
-// of one that runs what there is now.
+// runLogText is the log as plain text: of a run that has ended all that the store keeps of
+// one attempt (the last, if none is named), of one that runs what there is now.
 func (s *Server) runLogText(w http.ResponseWriter, r *request) error {
 	page, err := s.runPage(r)
 	if err != nil {
@@ -255,7 +255,11 @@ func (s *Server) runLogText(w http.ResponseWriter, r *request) error {
 	if !page.Life.Over {
 		return s.growingText(w, r, page.Run.ID)
 	}
-	files, err := s.live.Files(r.Context(), *r.who, page.Run.ID, portal.FileLog, "", runFilesPageLength)
+	attempt, err := attemptOf(r)
+	if err != nil {
+		return err
+	}
+	files, err := s.live.Logs(r.Context(), *r.who, page.Run.ID, attempt)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/portal"
 )
 
@@ -403,6 +404,70 @@ func TestWordsForNumbers(t *testing.T) {
 	} {
 		if test.got != test.want {
 			t.Errorf("%q, want %q", test.got, test.want)
+		}
+	}
+}
+
+func TestLogsOfAnEarlierAttempt(t *testing.T) {
+	t.Parallel()
+	f := fullLive(runIn("Succeeded"))
+	s, _ := liveServer(t, f)
+	if body := ask(s, "GET", "/runs/x", "ada", nil).Body.String(); f.attempt != 0 || !strings.Contains(body, "files?kind=log&amp;attempt=1") {
+		t.Errorf("the page asked for the logs of attempt %d, and links:\n%s", f.attempt, body)
+	}
+	for query, want := range map[string]struct{ status, attempt int }{
+		"":           {http.StatusOK, 0},
+		"&attempt=1": {http.StatusOK, 1},
+		"&attempt=0": {http.StatusNotFound, -1},
+		"&attempt=x": {http.StatusNotFound, -1},
+	} {
+		for _, path := range []string{"/runs/x/files?kind=log", "/runs/x/log.txt?y=z"} {
+			f.attempt, f.objects["logs/attempt-0002/node-0/trainer-000001.log"] = -1, "line"
+			if w := ask(s, "GET", path+query, "ada", nil); w.Code != want.status || f.attempt != want.attempt {
+				t.Errorf("%s%s: status %d, attempt %d", path, query, w.Code, f.attempt)
+			}
+		}
+	}
+}
+
+// TestAPageLeftOpenAsksQuietly: its stream and its points are no sign of life, and who was
+// signed out is told so in a way that the page's script understands.
+func TestAPageLeftOpenAsksQuietly(t *testing.T) {
+	t.Parallel()
+	s, auth := liveServer(t, fullLive(runIn("Succeeded")))
+	for _, path := range []string{"/runs/x/log", "/runs/x/points"} {
+		if w := ask(s, "GET", path, "", nil); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), `"message"`) {
+			t.Errorf("%s, signed out: status %d:\n%s", path, w.Code, w.Body)
+		}
+	}
+	auth.fail("Recognize", errors.New("asked"))
+	for path, want := range map[string]int{"/runs/x": http.StatusOK, "/runs/x/log": http.StatusInternalServerError, "/runs/x/points": http.StatusInternalServerError} {
+		if w := ask(s, "GET", path, "ada", nil); w.Code != want {
+			t.Errorf("%s: status %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
+// TestFailuresHaveWords: the reasons that people meet are those that the domain has words
+// for, in the operator's spelling.
+func TestFailuresHaveWords(t *testing.T) {
+	t.Parallel()
+	for _, reason := range []string{
+		v1alpha1.ReasonOOMKilled,
+		v1alpha1.ReasonCUDAOutOfMemory,
+		v1alpha1.ReasonNonZeroExit,
+		v1alpha1.ReasonStalled,
+		v1alpha1.ReasonMaxDurationReached,
+		v1alpha1.ReasonGPUBudgetReached,
+		v1alpha1.ReasonStartDeadlineExceeded,
+		v1alpha1.ReasonDiskFull,
+		v1alpha1.ReasonPodLost,
+		v1alpha1.ReasonUploadFailed,
+		v1alpha1.ReasonDatasetErasing,
+		v1alpha1.ReasonDatasetCorrupt,
+	} {
+		if what, do, ok := portal.FailureWords(reason); !ok || what == "" || do == "" {
+			t.Errorf("%s: %q, %q", reason, what, do)
 		}
 	}
 }

@@ -154,8 +154,8 @@ func (p *runPage) Attempts() []attemptRow {
 		if !a.EndedAt.IsZero() {
 			row.Word = a.Result
 			row.Why = capital(a.Message)
-			if words, ok := failures[a.Reason]; ok {
-				row.Why = words[0]
+			if what, _, ok := portal.FailureWords(a.Reason); ok {
+				row.Why = what
 			}
 			if !a.StartedAt.IsZero() {
 				row.Took = lasting(a.EndedAt.Sub(a.StartedAt))

@@ -131,23 +131,6 @@ type failure struct {
 	What, Do, Whose string
 }
 
-// failures are words for what happens often; the operator's own are for who writes
-// manifests.
-var failures = map[string][2]string{
-	v1alpha1.ReasonOOMKilled:             {"The program needed more memory than it was given.", "Start it again with more memory, a smaller batch or fewer data loaders."},
-	v1alpha1.ReasonCUDAOutOfMemory:       {"The program needed more memory than the GPU has.", "Start it again with a smaller batch or shorter sequences, or on GPUs with more memory."},
-	v1alpha1.ReasonNonZeroExit:           {"The program ended with an error.", "The end of its log, below, most likely says why. Correct it and start again."},
-	v1alpha1.ReasonStalled:               {"The program did nothing for longer than you allow.", "The end of its log shows where it stood. If that was a long evaluation, allow more time without progress, or write a line of progress now and then."},
-	v1alpha1.ReasonMaxDurationReached:    {"The run reached the longest time that you allowed.", "Start again from its last checkpoint with more time."},
-	v1alpha1.ReasonGPUBudgetReached:      {"The run used up the GPU time that you allowed.", "Start again from its last checkpoint with a higher limit."},
-	v1alpha1.ReasonStartDeadlineExceeded: {"No GPUs became free within the time that you allowed.", "Start again with more patience, fewer GPUs, or another kind. You were not charged."},
-	v1alpha1.ReasonDiskFull:              {"The disk had no room for the data.", "Use a smaller dataset, or more nodes with a part of the dataset each."},
-	v1alpha1.ReasonPodLost:               {"The cluster lost the machine that the run was on.", "Start again from its last checkpoint. It was not your program."},
-	v1alpha1.ReasonUploadFailed:          {"Training ended well, but its results did not reach the store.", "Start again from its last checkpoint. It was not your program."},
-	v1alpha1.ReasonDatasetErasing:        {"The dataset is being erased, so nothing can be trained on it any more.", "Upload the data again, and start a run on that."},
-	v1alpha1.ReasonDatasetCorrupt:        {"The data in the store is not what was sealed, so the run did not begin.", "Upload the data again, and start a run on that."},
-}
-
 // failureOf says what went wrong with a run.
 func failureOf(seen portal.RunSeen) failure {
 	reason, hint := seen.Reason, ""
@@ -161,8 +144,8 @@ func failureOf(seen portal.RunSeen) failure {
 			string(v1alpha1.BlameBudget):   "A limit that was set for the run",
 		}[seen.Failure.Blame]
 	}
-	if words, ok := failures[reason]; ok {
-		out.What, out.Do = words[0], words[1]
+	if what, do, ok := portal.FailureWords(reason); ok {
+		out.What, out.Do = what, do
 		return out
 	}
 	out.What, out.Do = capital(cmp.Or(seen.Message, "The run has failed.")), capital(hint)

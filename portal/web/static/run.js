@@ -195,8 +195,10 @@
   let after = "";
   let wait = 2000;
 
+  function address() { return base + "/log" + (after ? "?after=" + encodeURIComponent(after) : ""); }
+
   function connect() {
-    source = new EventSource(base + "/log" + (after ? "?after=" + encodeURIComponent(after) : ""));
+    source = new EventSource(address());
     source.addEventListener("open", function () { wait = 2000; logState.textContent = over ? "" : "Live"; });
     source.addEventListener("lines", function (event) {
       if (event.lastEventId) after = event.lastEventId;
@@ -210,12 +212,44 @@
       if (!over) { over = true; refresh(); loadPoints(); }
     });
     source.addEventListener("error", function () {
-      logState.textContent = "The connection is lost. It comes back by itself.";
-      if (source.readyState !== EventSource.CLOSED) return;
-      // A refusal ends an EventSource for good: ask again, later and later.
-      setTimeout(connect, wait);
-      wait = Math.min(wait * 2, 60000);
+      if (source.readyState === EventSource.CLOSED) { refused(); return; }
+      tell("The connection is lost. It comes back by itself.");
     });
+  }
+
+  function tell(text) {
+    document.getElementById("log-foot").hidden = false;
+    logState.textContent = text;
+  }
+
+  // A refusal ends an EventSource for good and doesn't say why: ask once what it is. What
+  // time mends is asked for again, later and later; what only the person can is not.
+  function refused() {
+    const stop = new AbortController();
+    fetch(address(), { headers: { Accept: "application/json" }, signal: stop.signal }).then(function (answer) {
+      if (answer.ok && /^text\/event-stream/.test(answer.headers.get("Content-Type"))) {
+        stop.abort();
+        later();
+        return;
+      }
+      const gone = answer.redirected || [401, 403, 404].includes(answer.status);
+      return answer.json().catch(function () { return {}; }).then(function (problem) {
+        if (gone) {
+          tell((problem.message || "This page can't be kept up to date any more.") + (answer.status === 401 || answer.redirected ? " Load the page again to sign in." : ""));
+          return;
+        }
+        tell((problem.message || "The log can't be had just now.") + " This page tries again by itself.");
+        later(1000 * Number(answer.headers.get("Retry-After")));
+      });
+    }).catch(function () {
+      tell("The connection is lost. It comes back by itself.");
+      later();
+    });
+  }
+
+  function later(least) {
+    setTimeout(connect, Math.max(wait, least || 0));
+    wait = Math.min(wait * 2, 60000);
   }
 
   loadPoints();
