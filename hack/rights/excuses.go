@@ -30,9 +30,8 @@ var OperatorExcuses = slices.Concat(
 		Right{Verb: "list", Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}),
 	excuse("the service account \"default\" is made by Kubernetes, which is faster than the operator",
 		Right{Verb: "create", Resource: "serviceaccounts"}),
-	excuse("runs with ttlAfterFinished are deleted when its time is over; controllers/trainingrun tells that story",
-		Right{Verb: "delete", Group: "lethe.dev", Resource: "trainingruns"}),
-	excuse("the sweeper asks only while a definition is missing, which the journey that deletes one makes for some seconds",
+	excuse("asked when a kind of Lethe itself is gone, to tell that from an API server that has not read it yet; "+
+		"the journey puts it back before the operator is, controllers/erasure/sweeper tests it",
 		Right{Verb: "get", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "datasetretentions.lethe.dev"},
 		Right{Verb: "get", Group: "apiextensions.k8s.io", Resource: "customresourcedefinitions", Name: "trainingruns.lethe.dev"}),
 	excuse("the broker's certificate authority is made anew every few years",

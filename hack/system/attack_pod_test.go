@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -192,7 +193,7 @@ func TestTenantTrains(t *testing.T) {
 	upload(t, ns, "digits")
 	room := resource.MustParse("2Gi")
 	create(t, aRun(ns, "digits-1", "digits", slowly("1"), func(r *v1alpha1.TrainingRun) {
-		r.Spec.Trainer.Resources.EphemeralStorage = &room
+		r.Spec.Trainer.Resources.EphemeralStorage, r.Spec.TTLAfterFinished = &room, span(5*time.Second)
 	}))
 	waitRun(t, ns, "digits-1", v1alpha1.RunRunning)
 	assertContained(t, podsOf(t, ns, "digits-1"), room)
@@ -200,6 +201,7 @@ func TestTenantTrains(t *testing.T) {
 	if run.Status.Artifacts == nil || holdings(t, &run.Status.Artifacts.Location) == 0 {
 		t.Errorf("the run published nothing: %+v", run.Status.Artifacts)
 	}
+	waitGone(t, &run)
 	b := boundsOf(t, ns)
 	if gpus := b.Quota["requests.nvidia.com/gpu"]; gpus.Value() != 2 {
 		t.Errorf("the quota has %s GPUs, want 2", gpus.String())

@@ -88,13 +88,31 @@ func makeCheckpoints(artifactsDir string) (*os.Root, error) {
 	}
 	defer func() { _ = artifacts.Close() }()
 	err = artifacts.Mkdir(staging.CheckpointFolder, openFolder)
-	if err == nil { // Whatever the umask says.
-		err = artifacts.Chmod(staging.CheckpointFolder, openFolder)
+	if errors.Is(err, fs.ErrExist) {
+		return artifacts.OpenRoot(staging.CheckpointFolder)
 	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err != nil {
 		return nil, err
 	}
-	return artifacts.OpenRoot(staging.CheckpointFolder)
+	folder, err := artifacts.OpenRoot(staging.CheckpointFolder)
+	if err != nil {
+		return nil, err
+	}
+	if err := openUp(folder, ".", openFolder); err != nil {
+		return nil, errors.Join(err, folder.Close())
+	}
+	return folder, nil
+}
+
+// openUp gives what the stager has made a mode, whatever the umask says. It opens it:
+// to change it by its name takes a system call (fchmodat2, of 2023) that a sandbox which
+// does not know it may refuse.
+func openUp(root *os.Root, name string, mode fs.FileMode) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(mode), f.Close())
 }
 
 // checkpointFailure says of a checkpoint what the download said of a dataset.
@@ -240,9 +258,9 @@ func (r *restoring) unlock(whole string) error {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			return r.folder.Chmod(path, openFolder)
+			return openUp(r.folder, path, openFolder)
 		default:
-			return r.folder.Chmod(path, openFile)
+			return openUp(r.folder, path, openFile)
 		}
 	})
 }
